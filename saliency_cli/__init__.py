@@ -1,0 +1,1 @@
+"""Saliency maps of any saved Keras model."""

@@ -1,0 +1,43 @@
+"""Plain NumPy shared by the rooms: channels folded, ranges found, places ranked."""
+
+import numpy as np
+
+from saliency_cli.differentiable import Array, Reduce
+
+
+def reduce_channels(values: Array, axis: int, how: Reduce) -> Array:
+    """Fold the channel axis of an attribution.
+
+    `max` is max |v|, `l2` is √Σv² (both unsigned); `sum` and `mean` keep the sign; `none` keeps the
+    axis. Returns float64 except for `none`.
+    """
+    if how == "none":
+        return values
+    if how == "max":
+        return np.abs(values).max(axis=axis).astype(np.float64)
+    if how == "l2":
+        return np.sqrt(np.square(values, dtype=np.float64).sum(axis=axis))
+    total = values.sum(axis=axis, dtype=np.float64)
+    return total / values.shape[axis] if how == "mean" else total
+
+
+def is_signed(how: Reduce, signed: bool) -> bool:
+    """Whether a map folded by `how` still has a meaningful sign."""
+    return signed and how not in ("max", "l2")
+
+
+def clip_limit(values: Array, percentile: float) -> float:
+    """Return the `percentile`-th percentile of |values|, or their maximum where that is 0."""
+    magnitude = np.abs(values)
+    return float(np.percentile(magnitude, percentile)) or float(magnitude.max(initial=0.0))
+
+
+def unit_range(values: Array, percentile: float, signed: bool) -> Array:
+    """Map values to [0, 1] for a colour map; an all-zero map becomes all zero (0.5 when signed).
+
+    Signed values map symmetrically about 0.5, so zero is always the middle colour; unsigned values
+    are divided by the percentile limit of |v|.
+    """
+    limit = clip_limit(values, percentile)
+    scaled = values / limit if limit > 0 else np.zeros_like(values, dtype=np.float64)
+    return np.clip(scaled, -1, 1) / 2 + 0.5 if signed else np.clip(scaled, 0, 1)

@@ -1,0 +1,1 @@
+"""Attribution methods: one file each, NumPy only, written for one sample."""

@@ -1,0 +1,1 @@
+"""Attributions as pixels, curves and bars. Normalisation happens here and nowhere else."""

@@ -1,0 +1,51 @@
+"""What the user asked `compute` for, as plain values: the command line and Python both fill this in."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from saliency_cli.geometry import Resize
+
+
+@dataclass(frozen=True)
+class ComputeRequest:
+    """One `saliency compute`. Text options hold the user's text; whoever understands it parses it.
+
+    `inputs`: files, folders, quoted globs, `-` for a picture on stdin. `files_from`: a file of paths or
+    `-`. `named_inputs`: `(input name, path)` in the order given. `options`: the `-p` texts. `out`: None
+    for pictures in the current folder, `-` for one PNG on stdout. `formats` empty: the default of the
+    output kind.
+    """
+
+    model: str
+    inputs: tuple[str, ...] = ()
+    named_inputs: tuple[tuple[str, str], ...] = ()
+    files_from: str | None = None
+    null_separated: bool = False
+    out: str | None = None
+    formats: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ("gradient",)
+    options: tuple[str, ...] = ()
+    target: str = "top"
+    space: Literal["logit", "probability", "log-probability"] | None = None
+    output_name: str | None = None
+    loss: str | None = None
+    label: str | None = None
+    labels: str | None = None
+    class_names: str | None = None
+    preprocess: str = "auto"
+    resize: Resize = "stretch"
+    reduce: Literal["max", "mean", "sum", "l2", "none"] | None = None
+    colormap: str | None = None
+    alpha: float = 0.5
+    clip_percentile: float = 99.0
+    seed: int = 0
+    batch_size: int | None = None
+    device: str | None = None
+    threads: int | None = None
+    custom_objects: str | None = None
+    resume: bool = False
+    overwrite: bool = False
+    strict: bool = False
+    dry_run: bool = False
+    max_failures: int | None = None
+    command: tuple[str, ...] = field(default=(), compare=False)
