@@ -14,11 +14,11 @@ def reduce_channels(values: Array, axis: int, how: Reduce) -> Array:
     if how == "none":
         return values
     if how == "max":
-        return np.abs(values).max(axis=axis).astype(np.float64)
+        return np.asarray(np.abs(values).max(axis=axis), np.float64)
     if how == "l2":
-        return np.sqrt(np.square(values, dtype=np.float64).sum(axis=axis))
-    total = values.sum(axis=axis, dtype=np.float64)
-    return total / values.shape[axis] if how == "mean" else total
+        return np.asarray(np.sqrt(np.square(values, dtype=np.float64).sum(axis=axis)))
+    folded = values.mean if how == "mean" else values.sum
+    return np.asarray(folded(axis=axis, dtype=np.float64))
 
 
 def is_signed(how: Reduce, signed: bool) -> bool:

@@ -36,7 +36,8 @@ class Ask:
 
     `point(i, out)` writes point `i` straight into `out[name]`, a view of the batch buffer of that
     floating input's shape. `weights` is `(n,)`: the answer holds `Σ wᵢ gᵢ`, and with `squares` also
-    `Σ wᵢ gᵢ²`, both accumulated in float64; with `each` every gradient, float32.
+    `Σ wᵢ gᵢ²`, both accumulated in float64; with `each` every gradient, float32. `unperturbed` says that
+    the only point is the sample itself, whose value and gradient may be known already.
     """
 
     n: int
@@ -45,6 +46,7 @@ class Ask:
     squares: bool = False
     each: bool = False
     trace: Trace = GRADIENT
+    unperturbed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +88,10 @@ class Sample:
         """Write the unperturbed floating inputs into `out`."""
         for name in self.floating:
             np.copyto(out[name], self.inputs[name])
+
+    def itself(self) -> Ask:
+        """Return the ask for the value and gradient at the unperturbed sample."""
+        return Ask(1, lambda _, out: self.write(out), np.ones(1), unperturbed=True)
 
     def normal(self, name: str, draw: int, out: Array) -> None:
         """Fill `out` with standard normal noise that depends on (seed, identity, input name, draw) alone."""

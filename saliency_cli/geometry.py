@@ -24,16 +24,16 @@ class Geometry:
     @classmethod
     def plan(cls, original: tuple[int, int], size: tuple[int, int], resize: Resize) -> "Geometry":
         """Return the geometry of resizing a picture of `original` (height, width) to `size`."""
-        (h, w), (H, W) = original, size
+        (h, w), (rows, columns) = original, size
         if resize == "fit":
-            scale = min(H / h, W / w)
-            placed = _centred(max(1, round(h * scale)), max(1, round(w * scale)), H, W)
+            scale = min(rows / h, columns / w)
+            placed = _centred(max(1, round(h * scale)), max(1, round(w * scale)), rows, columns)
             return cls(original, (0, 0, h, w), size, placed)
         if resize == "crop":
-            scale = max(H / h, W / w)
-            source = _centred(min(h, max(1, round(H / scale))), min(w, max(1, round(W / scale))), h, w)
-            return cls(original, source, size, (0, 0, H, W))
-        return cls(original, (0, 0, h, w), size, (0, 0, H, W))
+            scale = max(rows / h, columns / w)
+            source = _centred(min(h, max(1, round(rows / scale))), min(w, max(1, round(columns / scale))), h, w)
+            return cls(original, source, size, (0, 0, rows, columns))
+        return cls(original, (0, 0, h, w), size, (0, 0, rows, columns))
 
 
 def _centred(height: int, width: int, in_height: int, in_width: int) -> Box:

@@ -8,7 +8,7 @@ folder, with `/`.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 Layout = Literal["picture", "signal", "table", "array"]
 
@@ -223,7 +223,7 @@ class RunRecord(Struct, kw_only=True):
     seed: int = 0
     batch_size: int = 0
     fingerprint: str = ""
-    counts: CountsRecord = CountsRecord()
+    counts: CountsRecord = field(default_factory=CountsRecord)
     flags: dict[str, int] = {}
     metrics: dict[str, dict[str, StatisticRecord]] = {}
     seconds: float = 0.0

@@ -1,0 +1,184 @@
+"""One model, one output and one space, compiled: a batch of points in, values and gradients out.
+
+`s(x) = Σ_c w_c · score_c(x)` (or a loss) and `∂s/∂x` for every floating input, taken by
+`tf.GradientTape` inside one `tf.function` of one batch shape. Never eagerly: an eager tape also
+computes every convolution's weight gradient, which is slower and crashes on some real models. The
+weights `w` are an input, so another class never traces again; a row that asks for the top class has
+its weights chosen in the graph, from its own logits.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from saliency_cli.autodiff.disconnected import why_disconnected
+from saliency_cli.autodiff.head import Head, find_head
+from saliency_cli.autodiff.losses import find_loss
+from saliency_cli.autodiff.model import Model
+from saliency_cli.autodiff.runtime import tf
+from saliency_cli.differentiable import Array
+from saliency_cli.errors import ModelError
+
+Tensor = Any
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What tracing a model tells about one of its outputs."""
+
+    head: str
+    logits_found: bool
+    classes: int
+    output_shape: tuple[int | None, ...]
+    connected: tuple[str, ...]
+    disconnected: Mapping[str, str]
+    stochastic: tuple[str, ...]
+    layers: Mapping[str, tuple[int | None, ...]]
+
+
+class Compiled:
+    """The compiled function of (model, output, space or loss, batch size).
+
+    `space` None means logits where a head was found, else the output as it is. Tracing happens on the
+    first use of `facts` or the first call. Raises `ModelError` when no floating input is connected to
+    the target, naming the operation in the way.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        output: str,
+        *,
+        batch: int,
+        space: str | None = None,
+        loss: str | None = None,
+        device: str = "/CPU:0",
+    ) -> None:
+        self.model = model
+        self.output = output
+        self.batch = batch
+        self.space = space
+        self.device = device
+        self.loss_name, self._loss = find_loss(loss, model, output) if loss else (None, None)
+        self.floating = tuple(spec.name for spec in model.inputs if spec.floating)
+        self._facts: Facts | None = None
+
+    @cached_property
+    def _function(self) -> Any:
+        signature = [
+            tf.TensorSpec(shape, dtype, name) for name, (shape, dtype) in self.model.signature(self.batch).items()
+        ]
+        rows = [
+            tf.TensorSpec((self.batch, None), tf.float32, "weights"),
+            tf.TensorSpec((self.batch,), tf.bool, "top"),
+            tf.TensorSpec(None if self._loss else (self.batch,), tf.float32, "truth"),
+        ]
+        with tf.device(self.device):
+            function = tf.function(self._emit, autograph=False).get_concrete_function(signature, *rows)
+        self._facts = self._facts_of(function.graph)
+        if not self._facts.connected:
+            reasons = "; ".join(self._facts.disconnected.values()) or "the model has no floating input"
+            raise ModelError(
+                f"the target can't be differentiated with respect to any input: {reasons}",
+                hint="saliency inspect MODEL shows which inputs can be differentiated",
+                reason="disconnected",
+            )
+        return function
+
+    def _emit(self, inputs: list[Tensor], weights: Tensor, top: Tensor, truth: Tensor) -> Any:
+        named = dict(zip((spec.name for spec in self.model.inputs), inputs, strict=True))
+        watched = [named[name] for name in self.floating]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(watched)
+            traced = self.model.forward(named)
+            head = find_head(_with_classes(traced.outputs[self.output]))
+            logits = _per_class(head.scores("logit" if head.logits is not None else "output"))
+            tops = tf.argmax(logits, axis=-1)
+            if self._loss:
+                values = _per_sample(self._loss(truth, head), self.batch)
+            else:
+                scores = _per_class(head.scores(self.space_for(head)))
+                chosen = tf.one_hot(tops, scores.shape[-1], dtype=scores.dtype)
+                rows = tf.where(top[:, None], chosen, tf.cast(weights, scores.dtype))
+                values = tf.reduce_sum(rows * scores, axis=-1)
+        gradients = tape.gradient(values, watched)
+        self._traced = traced, head, named, values, gradients
+        readable = _per_class(head.scores("probability" if head.logits is not None else "output"))
+        if not head.has_classes:
+            tops = tf.fill((self.batch,), tf.constant(-1, tf.int64))
+        found = {name: g for name, g in zip(self.floating, gradients, strict=True) if g is not None}
+        return values, tops, logits, readable, {name: tf.convert_to_tensor(g) for name, g in found.items()}
+
+    def space_for(self, head: Head) -> str:
+        """Return the space asked for, or the head's own default."""
+        return self.space or ("logit" if head.logits is not None else "output")
+
+    def _facts_of(self, graph: Any) -> Facts:
+        traced, head, named, values, gradients = self._traced
+        del self._traced
+        lost = [name for name, g in zip(self.floating, gradients, strict=True) if g is None]
+        classes = 2 if head.kind == "binary" else int(head.output.shape[-1])
+        return Facts(
+            head=head.kind,
+            logits_found=head.logits is not None,
+            classes=classes,
+            output_shape=tuple(head.output.shape[1:]),
+            connected=tuple(name for name in self.floating if name not in lost),
+            disconnected={name: why_disconnected(name, named[name], values) for name in lost},
+            stochastic=stochastic_operations(graph),
+            layers={path: _shape(tensor) for path, tensor in traced.layers.items()},
+        )
+
+    @property
+    def facts(self) -> Facts:
+        """What tracing told, tracing now if need be."""
+        _ = self._function
+        assert self._facts is not None
+        return self._facts
+
+    def __call__(self, inputs: Mapping[str, Array], weights: Array, top: Array, truth: Array) -> Evaluation:
+        """Evaluate one full batch."""
+        function = self._function
+        with tf.device(self.device):
+            tensors = [tf.constant(inputs[spec.name], spec.dtype) for spec in self.model.inputs]
+            arguments = (tf.constant(weights), tf.constant(top), tf.constant(truth))
+            values, tops, logits, scores, gradients = function(tensors, *arguments)
+        found = {name: gradient.numpy() for name, gradient in gradients.items()}
+        return Evaluation(values.numpy().astype(np.float64), tops.numpy(), logits.numpy(), scores.numpy(), found)
+
+
+def _with_classes(output: Tensor) -> Tensor:
+    return output[:, None] if output.shape.rank == 1 else output
+
+
+def _per_class(scores: Tensor) -> Tensor:
+    """Average positions away: `(batch, …, classes)` → `(batch, classes)`."""
+    positions = list(range(1, scores.shape.rank - 1))
+    return tf.reduce_mean(scores, axis=positions) if positions else scores
+
+
+def _per_sample(loss: Tensor, batch: int) -> Tensor:
+    loss = tf.reshape(tf.cast(loss, tf.float32), (batch, -1))
+    return tf.reduce_mean(loss, axis=-1)
+
+
+def _shape(tensor: Tensor) -> tuple[int | None, ...]:
+    return tuple(tensor.shape[1:]) if tensor.shape.rank else ()
+
+
+def stochastic_operations(graph: Any) -> tuple[str, ...]:
+    """Return the layers (as name scopes) whose random operations are active in a traced graph."""
+    found: dict[str, None] = {}
+    graphs = [graph, *(function.graph for function in _inner_functions(graph))]
+    for operation in (op for inner in graphs for op in inner.get_operations()):
+        if "Random" in operation.type and not operation.type.startswith("RandomShuffleQueue"):
+            scope = operation.name.rsplit("/", 2)
+            found[scope[0] if len(scope) > 1 else operation.name] = None
+    return tuple(found)
+
+
+def _inner_functions(graph: Any) -> list[Any]:
+    return [function for function in getattr(graph, "_functions", {}).values() if hasattr(function, "graph")]

@@ -1,0 +1,103 @@
+"""What stands at the end of a model: the softmax or sigmoid, and the logits before it.
+
+The head is found in the traced graph, so it does not matter whether the softmax is a Dense layer's
+activation, a `Softmax` or `Activation` layer, or inside a nested model, and nothing of the model is
+changed. Not found (then the output is used as it is, and that is said): a softmax over several axes or
+another axis than the last, one written out by hand, a hard sigmoid, anything that comes after the head.
+"""
+
+from typing import Any, NamedTuple
+
+from saliency_cli.autodiff.runtime import tf
+from saliency_cli.errors import UsageError
+
+Tensor = Any
+
+_TRANSPARENT = ("Identity", "Cast", "Reshape", "EnsureShape", "StopGradient", "PreventGradient", "Squeeze")
+_LINEAR = (
+    "BiasAdd",
+    "MatMul",
+    "Add",
+    "AddV2",
+    "Einsum",
+    "Conv2D",
+    "BatchMatMulV2",
+    "Mul",
+    "Sub",
+    "Sum",
+    "Mean",
+)
+
+
+class Head(NamedTuple):
+    """The end of one output. `kind`: softmax, sigmoid, binary (one sigmoid unit), linear, or the operation.
+
+    `logits`: the tensor behind a softmax or sigmoid, shaped like the output; None where there is none.
+    """
+
+    kind: str
+    output: Tensor
+    logits: Tensor | None
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the output's units are classes of which one can be on top."""
+        return self.kind in ("softmax", "sigmoid", "binary") or int(self.output.shape[-1] or 0) > 1
+
+    def scores(self, space: str) -> Tensor:
+        """Return the classes' scores in a space, float32 `(batch, …, classes)`.
+
+        `logit` z; `probability` softmax(z) or σ(z); `log-probability` log softmax(z) or log σ(z);
+        `output` the output itself. One sigmoid unit becomes two classes: −z and z. Raises `UsageError`
+        where the head has no such space.
+        """
+        if space == "output":
+            return self.output
+        if self.logits is None:
+            raise UsageError(
+                f"--space {space} needs a softmax or sigmoid at the end of the model; its last operation is "
+                f"{self.kind}",
+                hint="leave --space away to take the output as it is",
+                reason="no-logits",
+            )
+        z = self.logits
+        if self.kind == "softmax":
+            found = {
+                "logit": lambda: z,
+                "probability": lambda: self.output,
+                "log-probability": lambda: tf.nn.log_softmax(z),
+            }
+        else:
+            if self.kind == "binary":
+                z = tf.concat([-z, z], axis=-1)
+            found = {
+                "logit": lambda: z,
+                "probability": lambda: tf.sigmoid(z),
+                "log-probability": lambda: tf.math.log_sigmoid(z),
+            }
+        return found[space]()
+
+
+def find_head(output: Tensor) -> Head:
+    """Walk back from a traced output over operations that change nothing to its softmax or sigmoid."""
+    tensor = output
+    while tensor.op.type in _TRANSPARENT:
+        tensor = tensor.op.inputs[0]
+    kind = tensor.op.type
+    output = tf.cast(output, tf.float32) if output.dtype != tf.float64 else output
+    if kind in ("Softmax", "LogSoftmax", "Sigmoid") and _same_classes(tensor, output):
+        logits = tf.cast(tensor.op.inputs[0], output.dtype)
+        if logits.shape.rank != output.shape.rank:
+            logits = tf.reshape(logits, tf.shape(output))
+        if kind == "Softmax":
+            return Head("softmax", output, logits)
+        if kind == "LogSoftmax":
+            return Head("softmax", tf.exp(output), logits)
+        return Head("binary" if output.shape[-1] == 1 else "sigmoid", output, logits)
+    return Head("linear" if kind in _LINEAR else kind, output, None)
+
+
+def _same_classes(tensor: Tensor, output: Tensor) -> bool:
+    if tensor.op.type == "Sigmoid":
+        return tensor.shape.num_elements() == output.shape.num_elements()
+    return bool(output.shape.rank) and tensor.shape.rank > 0 and tensor.shape[-1] == output.shape[-1]

@@ -1,0 +1,281 @@
+"""Continuous batching: many samples' asks packed into full batches of one shape.
+
+Each sample is a generator that yields a `Query` (an `Ask` with the target it is about) and goes on
+with the `Reply`. The packer runs many of them at once and fills the next batch while the device works
+on this one, as inference servers do for language models. The last batch is padded with zeros. A
+picture's bits do not depend on who shares its batch: rows are independent in inference, the shape is
+always the same, and every sum is accumulated on its own, in the order of its points, in float64.
+"""
+
+import bisect
+import itertools
+from collections import deque
+from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from saliency_cli.differentiable import Answer, Array, Arrays, Ask, Sample
+from saliency_cli.errors import InputError, SaliencyError
+
+
+class Evaluation(NamedTuple):
+    """A batch's results as NumPy arrays.
+
+    `values` `(batch,)` float64, `tops` `(batch,)` int (−1 without classes), `logits` and `scores`
+    `(batch, classes)` (the scores as a user reads them: probabilities where the head gives them), and
+    the gradient of each differentiated input, `(batch, *shape)`.
+    """
+
+    values: Array
+    tops: Array
+    logits: Array
+    scores: Array
+    gradients: Mapping[str, Array]
+
+
+class Evaluator(Protocol):
+    """What the packer drives: the compiled function, or a stand-in without TensorFlow."""
+
+    batch: int
+
+    def __call__(self, inputs: Arrays, weights: Array, top: Array, truth: Array) -> Evaluation:
+        """Evaluate one batch of exactly `batch` rows."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """An ask about one target: class `weights`, a loss's `truth`, or neither: the top class, chosen in the graph."""
+
+    ask: Ask
+    weights: Array | None = None
+    truth: Array | None = None
+
+
+class Reply(NamedTuple):
+    """The answer, and for an ask of one point the output's logits and readable scores there."""
+
+    answer: Answer
+    logits: Array
+    scores: Array
+
+
+Program = Generator[Query, Reply, Any]
+
+
+class Job(NamedTuple):
+    """One sample to work on: `key` comes back with the result."""
+
+    key: Hashable
+    sample: Sample
+    program: Program
+
+
+class Outcome(NamedTuple):
+    """A finished job: what its program returned, or the error it raised."""
+
+    key: Hashable
+    result: Any
+    error: SaliencyError | None
+
+
+@dataclass(eq=False)
+class _Running:
+    """A job with the query it waits for, and what has come back so far."""
+
+    job: Job
+    turn: int
+    query: Query = field(default_factory=lambda: _NOTHING)
+    placed: int = 0
+    returned: int = 0
+    values: Array = field(default_factory=lambda: np.empty(0))
+    tops: Array = field(default_factory=lambda: np.empty(0, np.int64))
+    gradients: dict[str, Array] = field(default_factory=dict)
+    squares: dict[str, Array] = field(default_factory=dict)
+    each: dict[str, Array] = field(default_factory=dict)
+    logits: Array = field(default_factory=lambda: np.empty(0))
+    scores: Array = field(default_factory=lambda: np.empty(0))
+
+    def begin(self, query: Query) -> None:
+        ask, sample = query.ask, self.job.sample
+        shapes = {name: sample.inputs[name].shape for name in sample.floating}
+        self.query, self.placed, self.returned = query, 0, 0
+        self.values, self.tops = np.empty(ask.n), np.empty(ask.n, np.int64)
+        self.gradients = {name: np.zeros(shape) for name, shape in shapes.items()}
+        self.squares = {name: np.zeros(shape) for name, shape in shapes.items()} if ask.squares else {}
+        self.each = (
+            {name: np.empty((ask.n, *shape), np.float32) for name, shape in shapes.items()} if ask.each else {}
+        )
+
+    def take(self, point: int, row: int, found: Evaluation) -> None:
+        ask = self.query.ask
+        self.values[point], self.tops[point] = found.values[row], found.tops[row]
+        weight = float(ask.weights[point])
+        for name, gradients in found.gradients.items():
+            gradient = gradients[row]
+            if weight == 1:
+                self.gradients[name] += gradient
+            elif weight != 0:
+                self.gradients[name] += np.multiply(gradient, weight, dtype=np.float64)
+            if ask.squares:
+                self.squares[name] += weight * np.square(gradient, dtype=np.float64)
+            if ask.each:
+                self.each[name][point] = gradient
+        if ask.n == 1:
+            self.logits, self.scores = np.array(found.logits[row]), np.array(found.scores[row])
+        self.returned += 1
+
+    def reply(self) -> Reply:
+        answer = Answer(self.values, self.tops, self.gradients, self.squares, self.each)
+        return Reply(answer, self.logits, self.scores)
+
+
+@dataclass(eq=False)
+class _Batch:
+    """A batch buffer being filled, and whose points its rows are."""
+
+    inputs: dict[str, Array]
+    weights: Array
+    top: Array
+    truth: Array
+    rows: list[tuple[_Running, int]] = field(default_factory=list)
+
+
+class Packer:
+    """Runs jobs over one evaluator. `classes` is the width of a weights row; `truth_shape` a label's shape."""
+
+    def __init__(self, evaluator: Evaluator, *, classes: int, truth_shape: tuple[int, ...] = ()) -> None:
+        self.evaluator = evaluator
+        self.size = evaluator.batch
+        self.classes = classes
+        self.truth_shape = truth_shape
+        self._spare: dict[Hashable, list[_Batch]] = {}
+
+    def run(self, jobs: Iterable[Job | None]) -> Iterator[Outcome]:
+        """Run every job, yielding outcomes as they finish (in order, for jobs of equal length).
+
+        A None among the jobs says that nothing more is there for the moment: what has been gathered is
+        then sent off, padded, instead of waiting for company. A `SaliencyError` raised by a program ends
+        that job alone.
+        """
+        source, turns = iter(jobs), itertools.count()
+        exhausted = idle = False
+        waiting: list[_Running] = []
+        finished: deque[Outcome] = deque()
+        flight: tuple[Future[Evaluation], _Batch] | None = None
+        with ThreadPoolExecutor(1, "device") as device:
+            while True:
+                batch: _Batch | None = None
+                while batch is None or len(batch.rows) < self.size:
+                    if any(self._fits(running, batch) for running in waiting):
+                        batch = self._fill(batch, waiting)
+                        continue
+                    unplaced = sum(running.placed < running.query.ask.n for running in waiting)
+                    if exhausted or idle or unplaced >= self.size or (finished and batch is None):
+                        break
+                    job = next(source, _END)
+                    exhausted, idle = job is _END, job is None
+                    if isinstance(job, Job):
+                        self._advance(_Running(job, next(turns)), None, waiting, finished)
+                sent = self._send(device, batch) if batch is not None else None
+                if flight is not None:
+                    self._collect(*flight, waiting, finished)
+                flight = sent
+                while finished:
+                    yield finished.popleft()
+                if flight is None and not waiting:
+                    idle = False
+                    if exhausted:
+                        return
+
+    def _send(self, device: ThreadPoolExecutor, batch: _Batch) -> "tuple[Future[Evaluation], _Batch]":
+        used = len(batch.rows)
+        if used < self.size:
+            for array in (*batch.inputs.values(), batch.weights, batch.truth, batch.top):
+                array[used:] = 0
+        return device.submit(self.evaluator, batch.inputs, batch.weights, batch.top, batch.truth), batch
+
+    @staticmethod
+    def _key(running: _Running) -> Hashable:
+        return tuple(sorted((name, array.shape) for name, array in running.job.sample.inputs.items()))
+
+    def _fits(self, running: _Running, batch: _Batch | None) -> bool:
+        if running.placed >= running.query.ask.n:
+            return False
+        if batch is None or not batch.rows:
+            return True
+        return self._key(running) == self._key(batch.rows[0][0])
+
+    def _fill(self, batch: _Batch | None, waiting: deque[_Running]) -> _Batch:
+        """Place as many points as fit, first come first served."""
+        for running in waiting:
+            if not self._fits(running, batch):
+                continue
+            batch = batch or self._buffer(running)
+            query, sample = running.query, running.job.sample
+            while running.placed < query.ask.n and len(batch.rows) < self.size:
+                row = len(batch.rows)
+                out = {name: batch.inputs[name][row] for name in sample.floating}
+                query.ask.point(running.placed, out)
+                for name, array in sample.inputs.items():
+                    if name not in sample.floating:
+                        batch.inputs[name][row] = array
+                batch.top[row] = query.weights is None and query.truth is None
+                batch.weights[row] = 0 if query.weights is None else query.weights
+                batch.truth[row] = 0 if query.truth is None else query.truth
+                batch.rows.append((running, running.placed))
+                running.placed += 1
+            if len(batch.rows) == self.size:
+                break
+        assert batch is not None
+        return batch
+
+    def _buffer(self, running: _Running) -> _Batch:
+        spare = self._spare.setdefault(self._key(running), [])
+        if spare:
+            return spare.pop()
+        arrays = running.job.sample.inputs
+        inputs = {name: np.zeros((self.size, *array.shape), array.dtype) for name, array in arrays.items()}
+        weights = np.zeros((self.size, self.classes), np.float32)
+        truth = np.zeros((self.size, *self.truth_shape), np.float32)
+        return _Batch(inputs, weights, np.zeros(self.size, bool), truth)
+
+    def _collect(
+        self, future: "Future[Evaluation]", batch: _Batch, waiting: list[_Running], finished: deque[Outcome]
+    ) -> None:
+        try:
+            found = future.result()
+        except InputError as error:
+            for running in dict.fromkeys(running for running, _ in batch.rows):
+                waiting.remove(running)
+                finished.append(Outcome(running.job.key, None, error))
+            return
+        for row, (running, point) in enumerate(batch.rows):
+            running.take(point, row, found)
+            if running.returned == running.query.ask.n:
+                waiting.remove(running)
+                self._advance(running, running.reply(), waiting, finished)
+        self._spare[self._key(batch.rows[0][0])].append(batch)
+        batch.rows.clear()
+
+    @staticmethod
+    def _advance(running: _Running, reply: Reply | None, waiting: list[_Running], finished: deque[Outcome]) -> None:
+        """Hand a program its reply and queue its next query, or its outcome."""
+        job = running.job
+        try:
+            query = next(job.program) if reply is None else job.program.send(reply)
+        except StopIteration as stop:
+            finished.append(Outcome(job.key, stop.value, None))
+        except SaliencyError as error:
+            finished.append(Outcome(job.key, None, error))
+        else:
+            running.begin(query)
+            # Whoever came first goes first, so that samples finish in order and few are alive at once.
+            bisect.insort(waiting, running, key=lambda other: other.turn)
+
+
+_END = object()
+_NOTHING = Query(Ask(0, lambda _, __: None, np.empty(0)))

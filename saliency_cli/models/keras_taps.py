@@ -1,0 +1,115 @@
+"""A live Keras model as a function that emits its forward pass, layers tapped, in float32.
+
+For the length of a trace each layer's `call` is wrapped to keep its output, which works for nested,
+shared, subclassed and reloaded models where building a sub-model fails, and half-precision policies are
+set to float32. Both are undone afterwards: the caller's model is left as it was.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from saliency_cli.autodiff.model import Layer, Traced
+from saliency_cli.autodiff.runtime import keras, tf
+
+Tensor = Any
+
+
+def layer_paths(model: Any) -> dict[str, Any]:
+    """Return every layer below a model by its path, outer layers first; a shared layer appears once."""
+    found: dict[str, Any] = {}
+    seen = {id(model)}
+
+    def walk(parent: Any, prefix: str) -> None:
+        # A subclassed model or wrapper keeps its layers as attributes; Keras tracks them all in `_layers`.
+        for layer in getattr(parent, "layers", None) or parent._layers:
+            if id(layer) in seen or isinstance(layer, keras.layers.InputLayer):
+                continue
+            seen.add(id(layer))
+            path = f"{prefix}{layer.name}"
+            while path in found:
+                path += "'"
+            found[path] = layer
+            walk(layer, f"{path}/")
+
+    walk(model, "")
+    return found
+
+
+def describe_layers(model: Any) -> tuple[Layer, ...]:
+    """Return the layers of a model with the weights each holds itself, not its inner layers'."""
+    described = []
+    for path, layer in layer_paths(model).items():
+        own = sum(_size(variable) for variable in (*layer._trainable_variables, *layer._non_trainable_variables))
+        described.append(Layer(path, type(layer).__name__, own))
+    return tuple(described)
+
+
+def _size(variable: Any) -> int:
+    size = 1
+    for length in variable.shape:
+        size *= int(length)
+    return size
+
+
+@contextlib.contextmanager
+def _tapped(model: Any, kept: dict[str, Tensor]) -> Iterator[None]:
+    paths = layer_paths(model)
+
+    def tap(path: str, call: Any) -> Any:
+        def tapped(*arguments: Any, **options: Any) -> Any:
+            result = call(*arguments, **options)
+            first = next((t for t in keras.tree.flatten(result) if tf.is_tensor(t)), None)
+            if first is not None:
+                kept.setdefault(path, first)
+            return result
+
+        return tapped
+
+    try:
+        for path, layer in paths.items():
+            layer.__dict__["call"] = tap(path, layer.call)
+        yield
+    finally:
+        for layer in paths.values():
+            layer.__dict__.pop("call", None)
+
+
+@contextlib.contextmanager
+def _full_precision(model: Any) -> Iterator[None]:
+    """Compute layers of float16 or bfloat16 policies in float32 for the length of the block."""
+    changed = []
+    try:
+        for layer in (model, *layer_paths(model).values()):
+            policy = layer.dtype_policy
+            if policy.compute_dtype in ("float16", "bfloat16"):
+                changed.append((layer, layer._dtype_policy))
+                layer._dtype_policy = keras.dtype_policies.DTypePolicy("float32")
+        yield
+    finally:
+        for layer, policy in changed:
+            layer._dtype_policy = policy
+
+
+def half_precision(model: Any) -> bool:
+    """Whether any layer of a model computes in float16 or bfloat16."""
+    layers = (model, *layer_paths(model).values())
+    return any(layer.dtype_policy.compute_dtype in ("float16", "bfloat16") for layer in layers)
+
+
+def forward(model: Any, structure: Any, output_names: tuple[str, ...]) -> Any:
+    """Return the model's forward pass as a function of named tensors, in inference mode.
+
+    `structure` is what the model takes (a name, or a nest of names); outputs are named in the order in
+    which Keras flattens them.
+    """
+
+    def emit(inputs: Mapping[str, Tensor]) -> Traced:
+        arguments = keras.tree.map_structure(lambda name: inputs[name], structure)
+        kept: dict[str, Tensor] = {}
+        with _tapped(model, kept), _full_precision(model):
+            result = model(arguments, training=False)
+        tensors = [t for t in keras.tree.flatten(result) if tf.is_tensor(t)]
+        return Traced(dict(zip(output_names, tensors, strict=True)), kept)
+
+    return emit

@@ -1,0 +1,161 @@
+"""What kind of file a model is, told by its content and never by its suffix alone.
+
+Needs no TensorFlow: a zip's JSON members and an HDF5 file's attributes are enough to know the format
+and the version of Keras that wrote it.
+"""
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from saliency_cli.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A model file: `format` is `keras-zip` or `keras-hdf5`; `writer` the Keras version that wrote it."""
+
+    format: str
+    writer: str
+    compile_config: Any = None
+
+
+def recognise(path: Path) -> Recognised:
+    """Return what a model file is. Raises `ModelError` naming anything that is no Keras 3 model."""
+    if not path.exists():
+        raise ModelError(f"there is no file '{path}'", hint=_similar(path), reason="missing-model")
+    if path.is_dir():
+        raise _directory(path)
+    with path.open("rb") as file:
+        start = file.read(512)
+    if not start:
+        raise ModelError(f"'{path}' is empty", hint="was it copied or downloaded whole?", reason="empty-file")
+    if start.startswith(b"PK\x03\x04"):
+        return _zip(path)
+    if start.startswith(b"\x89HDF\r\n\x1a\n"):
+        return _hdf5(path)
+    raise _foreign(path, start)
+
+
+def _similar(path: Path) -> str:
+    from saliency_cli.errors import nearest
+
+    there = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    return nearest(path.name, there) or "give the path of a .keras or Keras 3 HDF5 file"
+
+
+def _directory(path: Path) -> ModelError:
+    if (path / "saved_model.pb").exists():
+        return ModelError(
+            f"'{path}' is a TensorFlow SavedModel, which this version doesn't open",
+            hint="save the Keras model itself: model.save('model.keras')",
+            reason="unsupported-format",
+        )
+    return ModelError(f"'{path}' is a directory, not a saved model", hint="give a .keras file", reason="not-a-model")
+
+
+def _zip(path: Path) -> Recognised:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+            if "config.json" not in names or "metadata.json" not in names:
+                what = "PyTorch" if any(name.endswith("data.pkl") for name in names) else "another program's"
+                raise ModelError(
+                    f"'{path}' is a zip archive without a Keras model in it ({what} file?)",
+                    hint="a .keras file holds config.json, metadata.json and model.weights.h5",
+                    reason="not-a-model",
+                )
+            metadata = json.loads(archive.read("metadata.json"))
+            config = json.loads(archive.read("config.json"))
+    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+        raise _truncated(path, error) from None
+    writer = str(metadata.get("keras_version", ""))
+    _require_keras_3(path, writer)
+    return Recognised("keras-zip", f"Keras {writer}", (config or {}).get("compile_config"))
+
+
+def _hdf5(path: Path) -> Recognised:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            attributes = {key: file.attrs[key] for key in file.attrs}
+            inner = dict(file["model_weights"].attrs) if "model_weights" in file else {}
+    except (OSError, RuntimeError, KeyError) as error:
+        raise _truncated(path, error) from None
+    writer = _text(attributes.get("keras_version", inner.get("keras_version", "")))
+    if "model_config" not in attributes:
+        raise ModelError(
+            f"'{path}' holds weights only: no model configuration is in it",
+            hint="save the whole model with model.save('model.keras')",
+            reason="weights-only",
+        )
+    _require_keras_3(path, writer)
+    training = attributes.get("training_config")
+    compiled = json.loads(_text(training)) if training is not None else None
+    return Recognised("keras-hdf5", f"Keras {writer}", compiled)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _require_keras_3(path: Path, writer: str) -> None:
+    major = writer.partition(".")[0]
+    if major != "3":
+        by = f"Keras {writer}" if writer else "an unnamed version of Keras older than 3"
+        raise ModelError(
+            f"'{path}' was written by {by}; this version opens models written by Keras 3 "
+            "(Keras 3 opens some older files silently wrong)",
+            hint="open it with the Keras that wrote it and save it again from Keras 3",
+            reason="older-keras",
+        )
+
+
+def _truncated(path: Path, error: Exception) -> ModelError:
+    return ModelError(
+        f"'{path}' is broken or truncated: {error}",
+        hint="was it copied or downloaded whole?",
+        reason="truncated",
+    )
+
+
+_FOREIGN = (
+    (b"version https://git-lfs", "a Git LFS pointer, not the model itself", "git lfs pull", "git-lfs"),
+    (b"<!DOCTYPE", "an HTML page", "the download gave an error page: download the model again", "html"),
+    (b"<html", "an HTML page", "the download gave an error page: download the model again", "html"),
+    (b"\x80\x02", "a pickle (PyTorch, scikit-learn or the like)", "save a Keras model as .keras", "pickle"),
+    (b"\x93NUMPY", "a NumPy array", "the model comes first: saliency compute MODEL INPUT…", "not-a-model"),
+    (b"\x89PNG", "a PNG picture", "the model comes first: saliency compute MODEL INPUT…", "not-a-model"),
+    (
+        b"\xff\xd8\xff",
+        "a JPEG picture",
+        "the model comes first: saliency compute MODEL INPUT…",
+        "not-a-model",
+    ),
+)
+
+
+def _foreign(path: Path, start: bytes) -> ModelError:
+    for magic, what, hint, reason in _FOREIGN:
+        if start.lstrip().lower().startswith(magic.lower()):
+            return ModelError(f"'{path}' is {what}", hint=hint, reason=reason)
+    if start[4:8] == b"TFL3":
+        return ModelError(
+            f"'{path}' is a TensorFlow Lite model, which holds no gradients",
+            hint="give the Keras model it was converted from",
+            reason="unsupported-format",
+        )
+    if start.lstrip().startswith(b"{"):
+        return ModelError(
+            f"'{path}' is JSON: an architecture or a TensorFlow.js model, which this version doesn't open",
+            hint="give the .keras file",
+            reason="unsupported-format",
+        )
+    return ModelError(
+        f"'{path}' is not a model this version knows: expected a .keras zip or an HDF5 file",
+        hint="save it with model.save('model.keras')",
+        reason="not-a-model",
+    )

@@ -1,0 +1,233 @@
+"""Target text → which output, which space, which weights.
+
+A target is `Σ weight · score` over the classes (or units) of one output, in one space, or a loss. The
+weights are an input of the compiled function, so naming another class never compiles again. `top` is
+resolved once per sample, on the unperturbed input, and then frozen.
+
+The grammar: `top`, `top:3`, `all`, an index, a class name, or a sum such as `class:3 - class:5` or
+`0.5*cat + 0.5*dog`.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from saliency_cli.differentiable import Array
+from saliency_cli.errors import InputError, UsageError, nearest
+
+Space = Literal["logit", "probability", "log-probability", "output", "loss"]
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One scalar to differentiate: `weights` `(classes,)` float32 over one output's scores, or a loss.
+
+    For a loss `truth` is what the output should have been (see `saliency_cli.autodiff.losses`).
+    """
+
+    text: str
+    label: str
+    weights: Array
+    index: int | None = None
+    truth: Array | None = None
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of an output: how many, and their names where the user gave them."""
+
+    count: int
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.names and len(self.names) != self.count:
+            raise UsageError(
+                f"the class names are {len(self.names)}, and the output has {self.count} classes",
+                hint="one name a line, in the order of the model's output",
+                reason="class-names",
+            )
+
+    def label(self, index: int) -> str:
+        """Return the class's name, or its number."""
+        return self.names[index] if self.names else str(index)
+
+
+@dataclass(frozen=True)
+class TargetText:
+    """A parsed target: `top` classes, `every` class, or one sum of `terms` (coefficient, class text)."""
+
+    text: str
+    top: int = 0
+    every: bool = False
+    terms: tuple[tuple[float, str], ...] = field(default=())
+
+    @property
+    def needs_prediction(self) -> bool:
+        """Whether the sample must be predicted before the target is known."""
+        return self.top > 0
+
+
+_TERM = re.compile(r"\s*([+-]?)\s*(?:(\d+(?:\.\d+)?|\.\d+)\s*\*\s*)?(.+?)\s*$")
+_SPLIT = re.compile(r"\s+([+-])\s+")
+
+
+def parse_target(text: str) -> TargetText:
+    """Parse a target's text. Raises `UsageError` with the grammar where it makes no sense."""
+    stripped = text.strip()
+    if stripped == "all":
+        return TargetText(stripped, every=True)
+    if found := re.fullmatch(r"top(?::(\d+))?", stripped):
+        count = int(found[1] or 1)
+        if count < 1:
+            raise _misread(text)
+        return TargetText(stripped, top=count)
+    if not stripped or re.fullmatch(r"top\W.*", stripped):
+        raise _misread(text)
+    parts = _SPLIT.split(stripped)
+    terms = []
+    for sign, part in zip(["+", *parts[1::2]], parts[::2], strict=True):
+        matched = _TERM.match(part)
+        if not matched or not matched[3]:
+            raise _misread(text)
+        inner, coefficient, name = matched.groups()
+        # A leading minus belongs to the term unless it is a negative index, which no class has.
+        factor = float(coefficient or 1) * (-1 if sign == "-" else 1) * (-1 if inner == "-" else 1)
+        terms.append((factor, name.removeprefix("class:").strip()))
+    return TargetText(stripped, terms=tuple(terms))
+
+
+def _misread(text: str) -> UsageError:
+    return UsageError(
+        f"the target '{text}' makes no sense",
+        hint="a target is top, top:3, all, an index, a class name, or a sum like 'class:3 - class:5'",
+        reason="bad-target",
+    )
+
+
+def check_target(parsed: TargetText, classes: Classes) -> None:
+    """Raise `UsageError` for a class that does not exist, or more top classes than there are."""
+    if parsed.top > classes.count:
+        raise UsageError(
+            f"--target {parsed.text} asks for {parsed.top} classes, and the output has {classes.count}",
+            hint=f"--target top:{classes.count} or --target all",
+            reason="target-out-of-range",
+        )
+    for _, name in parsed.terms:
+        class_index(name, classes)
+
+
+def class_index(name: str, classes: Classes) -> int:
+    """Return the index of a class given by number or by name."""
+    if name in classes.names:
+        return classes.names.index(name)
+    if re.fullmatch(r"-?\d+", name):
+        index = int(name)
+        if 0 <= index < classes.count:
+            return index
+        raise UsageError(
+            f"target {name} is out of range: the output has {classes.count} classes, 0 to {classes.count - 1}",
+            hint="saliency inspect MODEL shows the outputs",
+            reason="target-out-of-range",
+        )
+    lowered = [known.lower() for known in classes.names]
+    if lowered.count(name.lower()) == 1:
+        return lowered.index(name.lower())
+    if not classes.names:
+        hint = "give the names with --class-names FILE (one a line), or the class's index"
+    else:
+        hint = nearest(name, classes.names) or f"the classes are: {', '.join(classes.names[:12])}"
+    raise UsageError(f"no class is called '{name}'", hint=hint, reason="unknown-target")
+
+
+def resolve(parsed: TargetText, classes: Classes, logits: Array | None) -> list[Target]:
+    """Return the targets the text means for one sample; `logits` `(classes,)` is its prediction.
+
+    Ties between top classes go to the lower index.
+    """
+    if parsed.top:
+        assert logits is not None
+        order = np.argsort(-logits, kind="stable")[: parsed.top]
+        return [_one_class(parsed.text, int(index), classes) for index in order]
+    if parsed.every:
+        return [_one_class(parsed.text, index, classes) for index in range(classes.count)]
+    if len(parsed.terms) == 1 and parsed.terms[0][0] == 1:
+        return [_one_class(parsed.text, class_index(parsed.terms[0][1], classes), classes)]
+    weights = np.zeros(classes.count, np.float32)
+    for coefficient, name in parsed.terms:
+        weights[class_index(name, classes)] += coefficient
+    return [Target(parsed.text, parsed.text, weights)]
+
+
+def _one_class(text: str, index: int, classes: Classes) -> Target:
+    weights = np.zeros(classes.count, np.float32)
+    weights[index] = 1
+    return Target(text, classes.label(index), weights, index)
+
+
+def parse_truth(text: str, classes: Classes, loss: str, shape: tuple[int, ...]) -> Array:
+    """Turn a `--label` into what the loss takes.
+
+    A class index or name becomes one-hot for `categorical_crossentropy` and the index itself for
+    `sparse_categorical_crossentropy`; numbers (`0.5`, `0.1,0.9`) are taken as they are, and one number
+    is spread over an output of several values. Raises `InputError` where it doesn't fit.
+    """
+    if "sparse" in loss:
+        return np.asarray(class_index(text.strip(), classes), np.float32)
+    numbers = _numbers(text)
+    size = int(np.prod(shape))
+    if numbers is not None and len(numbers) == size and size > 1:
+        return np.asarray(numbers, np.float32).reshape(shape)
+    if "categorical" in loss or numbers is None:
+        index = class_index(text.strip(), classes)
+        if size == 1:
+            return np.full(shape, index, np.float32)
+        if size != classes.count:
+            raise InputError(
+                f"the label '{text}' names a class, and the output has {size} values for {classes.count} classes",
+                hint="give the label as numbers separated by commas",
+                reason="bad-label",
+            )
+        return np.eye(classes.count, dtype=np.float32)[index].reshape(shape)
+    if len(numbers) == 1:
+        return np.full(shape, numbers[0], np.float32)
+    raise InputError(
+        f"the label has {len(numbers)} values, and the output has {size}",
+        hint=f"--label with 1 or {size} numbers separated by commas",
+        reason="bad-label",
+    )
+
+
+def _numbers(text: str) -> list[float] | None:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        return None
+
+
+def read_class_names(text: str) -> tuple[str, ...]:
+    """Read class names: one a line, a JSON list, or a JSON object of index → name (or [id, name])."""
+    if text.lstrip()[:1] in ("[", "{"):
+        import msgspec
+
+        try:
+            found = msgspec.json.decode(text)
+        except msgspec.DecodeError as error:
+            raise UsageError(f"the class names are not JSON: {error}", reason="class-names") from None
+        if isinstance(found, dict):
+            found = [found[key] for key in sorted(found, key=int)]
+        return tuple(str(entry[-1] if isinstance(entry, list) else entry) for entry in found)
+    lines = [line.strip() for line in text.lstrip("\ufeff").splitlines()]
+    while lines and not lines[-1]:
+        lines.pop()
+    # Teachable Machine and others write "0 cat": the number is the line's own.
+    if lines and all(re.match(rf"{row}\s+\S", line) for row, line in enumerate(lines)):
+        lines = [line.split(maxsplit=1)[1] for line in lines]
+    return tuple(lines)
+
+
+def ranked(scores: Array) -> Sequence[int]:
+    """Return class indices from the highest score down, ties to the lower index."""
+    return [int(index) for index in np.argsort(-scores, kind="stable")]
