@@ -1,3 +1,26 @@
-"""Saliency maps of any saved Keras model."""
+"""Saliency maps of any saved Keras model: what is it looking at, and how much?
+
+```python
+import saliency_cli as sal
+
+model = sal.load("model.keras")  # or sal.wrap(keras_model)
+attribution = model.attribute(x, method="smoothgrad")
+```
+
+Importing this package costs nothing: NumPy and TensorFlow are imported by the first call.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+__all__ = ["Attribution", "SaliencyModel", "__version__", "attribute", "load", "wrap"]
+
+if TYPE_CHECKING:
+    from saliency_cli.api import Attribution, SaliencyModel, attribute, load, wrap
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(importlib.import_module("saliency_cli.api"), name)
+    raise AttributeError(f"module 'saliency_cli' has no attribute '{name}'")

@@ -222,7 +222,7 @@ class RunRecord(Struct, kw_only=True):
     reduce: str | None = None
     seed: int = 0
     batch_size: int = 0
-    fingerprint: str = ""
+    settings: dict[str, Any] = {}
     counts: CountsRecord = field(default_factory=CountsRecord)
     flags: dict[str, int] = {}
     metrics: dict[str, dict[str, StatisticRecord]] = {}

@@ -49,7 +49,7 @@ class Registry(Generic[Plugin]):
     def _tree(self, module: str) -> ast.Module:
         spec = importlib.util.find_spec(f"{self.package}.{module}")
         assert spec is not None
-        loader = typing.cast(importlib.abc.InspectLoader, spec.loader)
+        loader = typing.cast("importlib.abc.InspectLoader", spec.loader)
         return ast.parse(loader.get_source(f"{self.package}.{module}") or "")
 
     def _presets(self, module: str) -> dict[str, tuple[str, dict[str, str]]]:

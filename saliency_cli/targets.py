@@ -190,7 +190,7 @@ def parse_truth(text: str, classes: Classes, loss: str, shape: tuple[int, ...]) 
                 hint="give the label as numbers separated by commas",
                 reason="bad-label",
             )
-        return np.eye(classes.count, dtype=np.float32)[index].reshape(shape)
+        return np.asarray(np.eye(classes.count, dtype=np.float32)[index].reshape(shape))
     if len(numbers) == 1:
         return np.full(shape, numbers[0], np.float32)
     raise InputError(

@@ -16,8 +16,9 @@ import numpy as np
 
 from saliency_cli.autodiff.disconnected import why_disconnected
 from saliency_cli.autodiff.head import Head, find_head
-from saliency_cli.autodiff.losses import find_loss
+from saliency_cli.autodiff.losses import Loss, find_loss
 from saliency_cli.autodiff.model import Model
+from saliency_cli.autodiff.packing import Evaluation
 from saliency_cli.autodiff.runtime import tf
 from saliency_cli.differentiable import Array
 from saliency_cli.errors import ModelError
@@ -62,9 +63,10 @@ class Compiled:
         self.batch = batch
         self.space = space
         self.device = device
-        self.loss_name, self._loss = find_loss(loss, model, output) if loss else (None, None)
+        found: tuple[str | None, Loss | None] = find_loss(loss, model, output) if loss else (None, None)
+        self.loss_name, self._loss = found
         self.floating = tuple(spec.name for spec in model.inputs if spec.floating)
-        self._facts: Facts | None = None
+        self.traced_facts: Facts | None = None
 
     @cached_property
     def _function(self) -> Any:
@@ -78,9 +80,9 @@ class Compiled:
         ]
         with tf.device(self.device):
             function = tf.function(self._emit, autograph=False).get_concrete_function(signature, *rows)
-        self._facts = self._facts_of(function.graph)
-        if not self._facts.connected:
-            reasons = "; ".join(self._facts.disconnected.values()) or "the model has no floating input"
+        self.traced_facts = self._facts_of(function.graph)
+        if not self.traced_facts.connected:
+            reasons = "; ".join(self.traced_facts.disconnected.values()) or "the model has no floating input"
             raise ModelError(
                 f"the target can't be differentiated with respect to any input: {reasons}",
                 hint="saliency inspect MODEL shows which inputs can be differentiated",
@@ -136,8 +138,8 @@ class Compiled:
     def facts(self) -> Facts:
         """What tracing told, tracing now if need be."""
         _ = self._function
-        assert self._facts is not None
-        return self._facts
+        assert self.traced_facts is not None
+        return self.traced_facts
 
     def __call__(self, inputs: Mapping[str, Array], weights: Array, top: Array, truth: Array) -> Evaluation:
         """Evaluate one full batch."""

@@ -61,21 +61,13 @@ class Head(NamedTuple):
                 reason="no-logits",
             )
         z = self.logits
+        if self.kind == "binary":
+            z = tf.concat([-z, z], axis=-1)
+        if space == "logit":
+            return z
         if self.kind == "softmax":
-            found = {
-                "logit": lambda: z,
-                "probability": lambda: self.output,
-                "log-probability": lambda: tf.nn.log_softmax(z),
-            }
-        else:
-            if self.kind == "binary":
-                z = tf.concat([-z, z], axis=-1)
-            found = {
-                "logit": lambda: z,
-                "probability": lambda: tf.sigmoid(z),
-                "log-probability": lambda: tf.math.log_sigmoid(z),
-            }
-        return found[space]()
+            return self.output if space == "probability" else tf.nn.log_softmax(z)
+        return tf.sigmoid(z) if space == "probability" else tf.math.log_sigmoid(z)
 
 
 def find_head(output: Tensor) -> Head:
@@ -99,5 +91,5 @@ def find_head(output: Tensor) -> Head:
 
 def _same_classes(tensor: Tensor, output: Tensor) -> bool:
     if tensor.op.type == "Sigmoid":
-        return tensor.shape.num_elements() == output.shape.num_elements()
-    return bool(output.shape.rank) and tensor.shape.rank > 0 and tensor.shape[-1] == output.shape[-1]
+        return bool(tensor.shape.num_elements() == output.shape.num_elements())
+    return bool(output.shape.rank and tensor.shape.rank and tensor.shape[-1] == output.shape[-1])

@@ -67,9 +67,9 @@ Program = Generator[Query, Reply, Any]
 
 
 class Job(NamedTuple):
-    """One sample to work on: `key` comes back with the result."""
+    """One sample to work on: `key`, whatever it is, comes back with the result."""
 
-    key: Hashable
+    key: Any
     sample: Sample
     program: Program
 
@@ -77,7 +77,7 @@ class Job(NamedTuple):
 class Outcome(NamedTuple):
     """A finished job: what its program returned, or the error it raised."""
 
-    key: Hashable
+    key: Any
     result: Any
     error: SaliencyError | None
 
@@ -88,7 +88,7 @@ class _Running:
 
     job: Job
     turn: int
-    query: Query = field(default_factory=lambda: _NOTHING)
+    query: Query
     placed: int = 0
     returned: int = 0
     values: Array = field(default_factory=lambda: np.empty(0))
@@ -179,7 +179,7 @@ class Packer:
                     job = next(source, _END)
                     exhausted, idle = job is _END, job is None
                     if isinstance(job, Job):
-                        self._advance(_Running(job, next(turns)), None, waiting, finished)
+                        self._advance(_Running(job, next(turns), _NOTHING), None, waiting, finished)
                 sent = self._send(device, batch) if batch is not None else None
                 if flight is not None:
                     self._collect(*flight, waiting, finished)
@@ -209,7 +209,7 @@ class Packer:
             return True
         return self._key(running) == self._key(batch.rows[0][0])
 
-    def _fill(self, batch: _Batch | None, waiting: deque[_Running]) -> _Batch:
+    def _fill(self, batch: _Batch | None, waiting: list[_Running]) -> _Batch:
         """Place as many points as fit, first come first served."""
         for running in waiting:
             if not self._fits(running, batch):

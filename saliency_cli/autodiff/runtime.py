@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 from saliency_cli.errors import ModelError, UsageError
 
@@ -50,7 +51,7 @@ def _hidden(name: str) -> Iterator[None]:
         del sys.modules[name]
 
 
-def _import() -> tuple[object, object]:
+def _import() -> tuple[Any, Any]:
     if "tensorflow" in sys.modules:
         import keras
         import tensorflow as tf
@@ -64,7 +65,7 @@ def _import() -> tuple[object, object]:
     return tf, keras
 
 
-tf, keras = _import()  # type: ignore[var-annotated]
+tf, keras = _import()
 
 if keras.backend.backend() != "tensorflow":
     raise ModelError(

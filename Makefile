@@ -1,0 +1,78 @@
+# Everything a developer types. `make` alone lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PYTEST := $(BIN)/pytest
+SALIENCY := $(BIN)/saliency
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## List what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'saliency needs Python 3.11 or newer: make PYTHON=python3.11 …' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps make a repeated call quick: pip runs again only when pyproject.toml has changed.
+$(VENV)/.installed-project: pyproject.toml | $(BIN)/python
+	$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.installed-development: pyproject.toml | $(BIN)/python
+	$(PIP) install --editable '.[samples,test,lint]'
+	@touch $@ $(VENV)/.installed-project
+
+.PHONY: install develop
+install: $(VENV)/.installed-project ## Install the project into .venv
+develop: $(VENV)/.installed-development ## Install the project and its tools into .venv
+
+.PHONY: demo
+demo: install ## Draw the maps of the sample pictures into out/demo
+	$(SALIENCY) compute sample_models/shapes.keras sample_images/*.png \
+		--class-names sample_models/shapes.txt --out out/demo --overwrite
+
+.PHONY: test test-fast test-slow faults
+test: develop ## Run the tests, the slow ones left out
+	$(PYTEST) -m 'not slow'
+
+test-fast: develop ## Run the same in parallel, up to the first failure
+	$(PYTEST) -m 'not slow' --numprocesses auto --exitfirst
+
+test-slow: develop ## Run the slow tests
+	$(PYTEST) -m slow
+
+faults: develop ## Kill, starve and interrupt runs (slow)
+	$(PYTEST) -m slow tests/faults
+
+.PHONY: lint types layers format check
+lint: develop ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: develop ## Check types
+	$(BIN)/mypy
+
+layers: develop ## Check which room imports which
+	$(BIN)/lint-imports
+
+format: develop ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint types layers test ## All that must pass before a commit
+
+.PHONY: bench
+bench: develop ## Measure speed and memory
+	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python "$$file"; done
+
+.PHONY: clean
+clean: ## Remove what the tools leave behind; .venv and out stay
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

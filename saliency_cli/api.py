@@ -1,0 +1,204 @@
+"""The Python interface: load a model, attribute an array, look at the map.
+
+```python
+import saliency_cli as sal
+
+model = sal.load("model.keras")
+a = model.attribute(x, method="smoothgrad")
+a.values, a.to_image()
+```
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from saliency_cli.differentiable import Array
+from saliency_cli.errors import UsageError
+from saliency_cli.records import MapRecord, PredictionRecord
+from saliency_cli.rendering.view import View
+from saliency_cli.runs.attributing import Attributor, open_attributor
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """The attribution of one sample: signed and un-normalised, in units of target per unit of input.
+
+    `values` is the map of the model's (first differentiated) input, float32, the input's own shape;
+    `inputs` holds one for each differentiated input. `prediction` is what the model says of the
+    sample, `record` the numbers (norms, places, flags, the target with its value). In a notebook it
+    shows itself as a picture.
+    """
+
+    inputs: Mapping[str, Array]
+    prediction: PredictionRecord
+    record: MapRecord
+    views: Mapping[str, View]
+
+    @property
+    def values(self) -> Array:
+        """The first differentiated input's attribution, float32, the input's own shape."""
+        return next(iter(self.inputs.values()))
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Reasons not to trust the map; empty when there are none."""
+        return tuple(self.record.flags)
+
+    def to_image(self, kind: str = "overlay", name: str | None = None) -> "Image":
+        """Draw the map of one input.
+
+        Args:
+            kind: `overlay`, `heatmap` or `panel`.
+            name: the input, where there are several.
+
+        Raises:
+            UsageError: another kind, or an input that has no map.
+        """
+        from PIL import Image
+
+        return Image.open(BytesIO(self._encoded(kind, name)))
+
+    def _encoded(self, kind: str, name: str | None) -> bytes:
+        from saliency_cli.runs.destination import WRITERS
+
+        if kind not in ("overlay", "heatmap", "panel"):
+            raise UsageError(f"'{kind}' is no picture of a map", hint="overlay, heatmap or panel")
+        if name is not None and name not in self.views:
+            raise UsageError(f"the input '{name}' has no map", hint=f"there are: {', '.join(self.views)}")
+        view = self.views[name] if name else next(iter(self.views.values()))
+        return WRITERS.build(kind, {}).encode([view])
+
+    def _repr_png_(self) -> bytes:
+        buffer = BytesIO()
+        self.to_image().save(buffer, "PNG")
+        return buffer.getvalue()
+
+
+@dataclass(frozen=True, eq=False)
+class SaliencyModel:
+    """A model ready to be asked. Made by `load` or `wrap`."""
+
+    _model: Any
+    _device: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the model's inputs."""
+        return tuple(spec.name for spec in self._model.inputs)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the model's outputs."""
+        return tuple(output.name for output in self._model.outputs)
+
+    @cached_property
+    def _attributors(self) -> dict[Any, Attributor]:
+        return {}
+
+    def attribute(
+        self,
+        x: "Array | Mapping[str, Array] | str",
+        *,
+        method: str = "gradient",
+        target: str | int = "top",
+        options: Mapping[str, Any] | None = None,
+        space: str | None = None,
+        output_name: str | None = None,
+        loss: str | None = None,
+        label: str | float | None = None,
+        class_names: tuple[str, ...] = (),
+        preprocess: str = "auto",
+        resize: str = "stretch",
+        reduce: str | None = None,
+        seed: int = 0,
+        batch_size: int | None = None,
+    ) -> Attribution:
+        """Attribute one sample.
+
+        Args:
+            x: an array of the model's input shape (no batch axis, or one of length 1) taken as it is; a
+                mapping of input name to array; or the path of a file, prepared as on the command line.
+            method: a name of `saliency methods`.
+            target: `top`, an index, a class name, or a sum of classes; one target.
+            options: the method's options by name.
+            space: `logit`, `probability` or `log-probability`; by default logits where there are any.
+            output_name: which output, where there are several.
+            loss: differentiate a loss instead, with `label` as the truth.
+            label: what the output should have been, for a loss.
+            class_names: names to use for the output's classes.
+            preprocess: how pictures are prepared (files only).
+            resize: `fit`, `crop` or `stretch` (files only).
+            reduce: how channels are folded in pictures of the map.
+            seed: of everything random.
+            batch_size: pin the batch shape.
+
+        Raises:
+            UsageError: an argument makes no sense. InputError: the sample can't be used.
+            ModelError: the model can't be differentiated.
+        """
+        key = (output_name, space, loss, batch_size, method in ("gradient", "gradient-times-input"))
+        if key not in self._attributors:
+            self._attributors[key] = open_attributor(
+                self._model,
+                self._device,
+                output_name=output_name,
+                space=space,
+                loss=loss,
+                batch_size=key[3],
+                single=key[4],
+            )
+        found = self._attributors[key].attribute(
+            x,
+            method=method,
+            options=options or {},
+            target=str(target),
+            label=None if label is None else str(label),
+            class_names=class_names,
+            preprocess=preprocess,
+            resize=resize,
+            reduce=reduce,
+            seed=seed,
+        )
+        return Attribution(*found)
+
+
+def load(
+    path: str, *, custom_objects: str | None = None, device: str | None = None, threads: int | None = None
+) -> SaliencyModel:
+    """Load a saved model, with Keras's safe mode on.
+
+    Args:
+        path: a `.keras` or HDF5 file written by Keras 3.
+        custom_objects: a Python file with the classes the model needs; it is run.
+        device: `cpu`, `gpu` or `gpu:1`; by default the first GPU, if there is one.
+        threads: how many threads TensorFlow may use.
+
+    Raises:
+        ModelError: the file isn't a model, is broken, or was refused.
+    """
+    from saliency_cli.runs.engine import open_model
+    from saliency_cli.runs.request import ComputeRequest
+
+    model, name = open_model(ComputeRequest(path, device=device, threads=threads, custom_objects=custom_objects))
+    return SaliencyModel(model, name)
+
+
+def wrap(model: Any, *, device: str | None = None) -> SaliencyModel:
+    """Take a live Keras 3 model as it is; it is not changed. Raises `ModelError` for anything else."""
+    from saliency_cli.runs.engine import wrap_model
+
+    return SaliencyModel(*wrap_model(model, device))
+
+
+def attribute(path: str, x: "Array | Mapping[str, Array] | str", **arguments: Any) -> Attribution:
+    """Load a model and attribute one sample: `load(path).attribute(x, …)`."""
+    return load(path).attribute(x, **arguments)
+
+
+__all__ = ["Attribution", "SaliencyModel", "attribute", "load", "wrap"]

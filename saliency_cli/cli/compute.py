@@ -1,0 +1,90 @@
+"""`saliency compute`: the command line becomes a request, the run's report an exit code."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from saliency_cli.cli.compute_options import FIELDS, SECTIONS, compute_options
+from saliency_cli.cli.parameters import SectionCommand
+from saliency_cli.runs.request import ComputeRequest
+
+
+class ComputeCommand(SectionCommand):
+    """The layout of `saliency compute --help`."""
+
+    sections = SECTIONS
+    examples = (
+        ("saliency compute model.keras cat.png", "draws cat.saliency.png: what the top class depends on"),
+        ("saliency compute model.keras photos/ -o out --class-names names.txt", "a folder, into a folder"),
+        (
+            "saliency compute model.keras cat.png --method smoothgrad -p draws=200",
+            "another method, set finer",
+        ),
+    )
+
+
+@click.command(cls=ComputeCommand)
+@compute_options
+@click.pass_context
+def compute(context: click.Context, /, **given: Any) -> int:
+    """Draw which parts of an input a model's output depends on."""
+    from saliency_cli.cli.terminal import Display, Terminal
+
+    request = _request(context, given)
+    display = Display(
+        form="json" if given["as_json"] else "jsonl" if given["as_jsonl"] else "lines",
+        quiet=given["quiet"],
+        verbose=given["verbose"],
+        out=request.out,
+        dry_run=request.dry_run,
+    )
+    terminal = Terminal(display)
+    try:
+        terminal.loading(request.model)  # before the import: that alone takes a moment
+        from saliency_cli.runs.compute import compute as run_compute
+
+        return run_compute(request, listen=terminal).exit_code
+    except KeyboardInterrupt as stop:
+        _say_how_to_go_on(stop, request, terminal.done + terminal.failed, terminal.total)
+        raise
+    finally:
+        terminal.close()
+
+
+def _request(context: click.Context, given: dict[str, Any]) -> ComputeRequest:
+    """Build the request; refuse what can't be meant together before anything heavy is imported."""
+    _refuse_both(context, given, ("--json", "as_json"), ("--jsonl", "as_jsonl"))
+    _refuse_both(context, given, ("--quiet", "quiet"), ("--verbose", "verbose"))
+    _refuse_both(context, given, ("--resume", "resume"), ("--overwrite", "overwrite"))
+    _refuse_both(context, given, ("--label", "label"), ("--labels", "labels"))
+    if given["out"] == "-" and (given["as_json"] or given["as_jsonl"]):
+        raise click.UsageError(
+            "'-o -' puts the picture on stdout, where the JSON would go; give one of them a file", context
+        )
+    if given["null_separated"] and given["files_from"] is None:
+        raise click.UsageError("--null says how --files-from is separated, and there is no --files-from", context)
+    if not (given["inputs"] or given["named_inputs"] or given["files_from"]):
+        raise click.UsageError("Missing argument 'INPUT...': a file, a folder, --input or --files-from", context)
+    fields = {field: given[field] for field in FIELDS}
+    fields["methods"] = tuple(dict.fromkeys(name for names in given["methods"] for name in names))
+    command = context.find_root().obj or ()
+    return ComputeRequest(**fields, command=command)
+
+
+def _refuse_both(
+    context: click.Context, given: dict[str, Any], first: tuple[str, str], second: tuple[str, str]
+) -> None:
+    if given[first[1]] not in (None, False, 0) and given[second[1]] not in (None, False, 0):
+        raise click.UsageError(f"{first[0]} and {second[0]} exclude each other", context)
+
+
+def _say_how_to_go_on(stop: BaseException, request: ComputeRequest, done: int, total: int | None) -> None:
+    """Note on the exception what is done and what to type; the entry prints both."""
+    stop.add_note(
+        f"{done:,} of {total:,} done" if total else f"{done:,} done" if done else "before the first input was done"
+    )
+    if request.out and request.out != "-" and Path(request.out).is_dir():
+        instead = " in place of --overwrite" if request.overwrite else ""
+        told = "" if request.resume else f" with --resume{instead}"
+        stop.add_note(f"the same command{told} goes on from there")

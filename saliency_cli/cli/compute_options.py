@@ -1,0 +1,120 @@
+"""The options of `compute`: each stands for one field of `ComputeRequest` and takes its default there."""
+
+import typing
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from typing import Any
+
+import click
+
+from saliency_cli.cli.parameters import Choice, MethodNames, NamedPath, SectionOption, module_names
+from saliency_cli.runs.request import ComputeRequest
+
+SECTIONS = ("Input", "Preparing", "Target", "Method", "Output", "Run", "Display")
+
+FIELDS = {field.name: field.default for field in fields(ComputeRequest) if field.name != "command"}
+
+_HINTS = typing.get_type_hints(ComputeRequest)
+
+_FILE = click.Path(dir_okay=False, allow_dash=True)
+
+
+def _choices(field: str) -> Choice:
+    """Return the words of a `Literal[…]` or `Literal[…] | None` field."""
+    words: list[str] = []
+    for part in (_HINTS[field], *typing.get_args(_HINTS[field])):
+        if typing.get_origin(part) is typing.Literal:
+            words += typing.get_args(part)
+    return Choice(words)
+
+
+def _option(section: str, *names: str, **attributes: Any) -> Callable[[Any], Any]:
+    """Declare an option; the last of `names` is the request's field."""
+    if (default := FIELDS.get(names[-1], MISSING)) is not MISSING and default is not None:
+        attributes.setdefault("default", default)
+    return click.option(*names, cls=SectionOption, section=section, **attributes)
+
+
+def _flag(section: str, *names: str, **attributes: Any) -> Callable[[Any], Any]:
+    return _option(section, *names, is_flag=True, **attributes)
+
+
+_DECLARED = (
+    click.argument("model", type=click.Path(), help="A saved model: .keras, .h5 or a SavedModel folder."),
+    click.argument(
+        "inputs",
+        metavar="[INPUT]...",
+        nargs=-1,
+        type=click.Path(allow_dash=True),
+        help="Files, folders, quoted globs, or - for one picture on stdin.",
+    ),
+    _option("Input", "--input", "named_inputs", type=NamedPath(), multiple=True, metavar="NAME=PATH",
+            help="The file of one named input of the model; repeat for several inputs."),
+    _option("Input", "--files-from", "files_from", type=_FILE, metavar="FILE",
+            help="Read the paths of inputs from FILE, one a line; - is stdin."),
+    _flag("Input", "-0", "--null", "null_separated", help="The paths of --files-from end with a NUL byte."),
+    _option("Input", "--custom-objects", "custom_objects", type=_FILE, metavar="FILE.py",
+            help="Run FILE.py for the model's own layers and losses. It is code: only run what you trust."),
+    _option("Preparing", "--preprocess", "preprocess", metavar="NAME",
+            help="How a file's values become the model's input; auto looks at the model and tells."),
+    _option("Preparing", "--resize", "resize", type=_choices("resize"),
+            help="Fit a picture into the model's size, crop it to its shape, or stretch it."),
+    _option("Target", "--target", "target", metavar="TEXT",
+            help="What is explained: top (the predicted class), a class by name or number."),
+    _option("Target", "--space", "space", type=_choices("space"),
+            show_default="logit where found", help="What of the class is differentiated."),
+    _option("Target", "--output-name", "output_name", metavar="NAME",
+            help="The model's output, where it has several."),
+    _option("Target", "--loss", "loss", metavar="NAME",
+            help="Differentiate a loss instead; needs --label or --labels."),
+    _option("Target", "--label", "label", metavar="VALUE", help="The true class or value of every input."),
+    _option("Target", "--labels", "labels", type=_FILE, metavar="FILE",
+            help="A file of the inputs' true values."),
+    _option("Target", "--class-names", "class_names", type=_FILE, metavar="FILE",
+            help="The names of the classes, one a line."),
+    _option("Method", "--method", "methods", type=MethodNames(), multiple=True,
+            metavar="METHOD[,METHOD…]", help="How to attribute; `saliency methods` lists them."),
+    _option("Method", "-p", "options", multiple=True, metavar="KEY=VALUE",
+            help="An option of the method; METHOD.KEY=VALUE where there are several."),
+    _option("Method", "--seed", "seed", type=click.IntRange(min=0), metavar="N",
+            help="The seed of everything random."),
+    _option("Output", "-o", "--out", "out", type=click.Path(allow_dash=True), metavar="PATH",
+            show_default="NAME.saliency.png in the current folder",
+            help="A file for one input, a folder for many, - for a PNG on stdout."),
+    _option("Output", "--format", "formats", type=Choice((*module_names("saliency_cli.writers"), "all")),
+            multiple=True, help="What to write; repeat for several."),
+    _flag("Output", "--overwrite", "overwrite", help="Replace what is in the output folder."),
+    _option("Output", "--reduce", "reduce", type=_choices("reduce"),
+            show_default="the method's", help="How the channels become one value a pixel."),
+    _option("Output", "--colormap", "colormap", metavar="NAME",
+            show_default="two-sided for signed maps, else one-sided", help="The colours."),
+    _option("Output", "--alpha", "alpha", type=click.FloatRange(0, 1), metavar="N",
+            help="How strongly an overlay covers the picture."),
+    _option("Output", "--clip-percentile", "clip_percentile", type=click.FloatRange(0, 100, min_open=True),
+            metavar="N",
+            help="The percentile of a map that gets the strongest colour."),
+    _flag("Run", "-n", "--dry-run", "dry_run", help="Say what would be done, and do nothing."),
+    _flag("Run", "--resume", "resume", help="Go on with the run in the output folder."),
+    _flag("Run", "--strict", "strict", help="Count a map that can't be trusted as failed."),
+    _option("Run", "--max-failures", "max_failures", type=click.IntRange(min=1), metavar="N",
+            show_default="never", help="Stop after N failed inputs."),
+    _option("Run", "--batch-size", "batch_size", type=click.IntRange(min=1), metavar="N",
+            show_default="chosen from the plan", help="Inputs computed at once."),
+    _option("Run", "--device", "device", metavar="NAME", show_default="TensorFlow's choice",
+            help="Where to compute: cpu, gpu, gpu:1."),
+    _option("Run", "--threads", "threads", type=click.IntRange(min=1), metavar="N",
+            show_default="all", help="Processor threads to use."),
+    _flag("Display", "--json", "as_json", help="Print one JSON document at the end."),
+    _flag("Display", "--jsonl", "as_jsonl", help="Print one line of JSON for each input as it is finished."),
+    _flag("Display", "-q", "--quiet", "quiet", help="Print errors only."),
+    _option("Display", "-v", "--verbose", "verbose", count=True, show_default=False,
+            help="Say how each input was prepared and what was explained."),
+    _flag("Display", "--debug", "debug", help="Print the whole traceback of an error."),
+)  # fmt: skip
+
+
+def compute_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a callback with every argument and option, in the order of the help."""
+    for declare in reversed(_DECLARED):
+        function = declare(function)
+    return function

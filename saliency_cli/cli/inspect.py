@@ -1,0 +1,101 @@
+"""`saliency inspect`: what a saved model takes, gives and is made of."""
+
+import shutil
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from saliency_cli.cli.tables import table
+from saliency_cli.cli.telling import printable
+
+
+@click.command()
+@click.argument("model", type=click.Path(), help="A saved model: .keras, .h5 or a SavedModel folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option(
+    "--custom-objects",
+    type=click.Path(dir_okay=False),
+    metavar="FILE.py",
+    help="Run FILE.py for the model's own layers and losses. It is code: only run what you trust.",
+)
+@click.option("--debug", is_flag=True, help="Print the whole traceback of an error.")
+def inspect(model: str, *, as_json: bool, custom_objects: str | None, debug: bool) -> None:
+    """Show what a saved model takes, gives and is made of."""
+    del debug  # the entry reads it from the command line
+    from saliency_cli.cli.progress import Progress
+
+    progress = Progress(quiet=False)
+    try:
+        progress.status(f"Loading {model} …")
+        import msgspec
+
+        from saliency_cli.runs.inspect import inspect_model
+
+        record = inspect_model(model, custom_objects=custom_objects)
+    finally:
+        progress.erase()
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(record), indent=2))
+        return
+    width = min(shutil.get_terminal_size().columns, 120)
+    click.echo("\n".join(_page(msgspec.to_builtins(record), width)))
+
+
+def _page(record: dict[str, Any], width: int) -> Iterator[str]:
+    model = record["model"]
+    yield f"{model['path']}: {model['format']}, {model['parameters']:,} parameters"
+    if model.get("writer"):
+        yield f"written by {model['writer']}"
+    yield from _section("Inputs", _inputs(record["inputs"]), width)
+    yield from _section("Outputs", _outputs(record["outputs"]), width)
+    yield from _section("Layers", _layers(record["layers"]), width)
+    preparing = record["preparing"]
+    if preparing:
+        guessed = " (guessed: set --preprocess to be sure)" if preparing["guessed"] else ""
+        yield from _paragraph("Preparing", f"{preparing['name']}{guessed}: {preparing['reason']}", width)
+    if record["stochastic"]:
+        yield from _paragraph("Random layers", ", ".join(record["stochastic"]), width)
+    for note in record["notes"]:
+        yield from _paragraph("Note", note, width)
+
+
+def _inputs(entries: list[dict[str, Any]]) -> list[list[str]]:
+    rows = [
+        [entry["name"], entry["shape"], entry["dtype"], _yes(entry["differentiable"]), entry["why"]]
+        for entry in entries
+    ]
+    return [["name", "shape", "type", "differentiable", "why"], *rows]
+
+
+def _outputs(entries: list[dict[str, Any]]) -> list[list[str]]:
+    rows = [
+        [entry["name"], entry["shape"], entry["head"], _yes(entry["logits_found"]), entry["note"]]
+        for entry in entries
+    ]
+    return [["name", "shape", "head", "logits found", "note"], *rows]
+
+
+def _layers(entries: list[dict[str, Any]]) -> list[list[str]]:
+    rows = [[entry["path"], entry["type"], entry["shape"], f"{entry['parameters']:,}"] for entry in entries]
+    return [["path", "type", "shape", "parameters"], *rows]
+
+
+def _section(title: str, rows: list[list[str]], width: int) -> Iterator[str]:
+    if len(rows) < 2:
+        return
+    # A column in which nobody says anything is noise.
+    kept = [place for place in range(len(rows[0])) if any(row[place] for row in rows[1:])]
+    header, *body = [[printable(row[place]) for place in kept] for row in rows]
+    yield from ("", title)
+    yield from (f"  {text}" for text in table(header, body, width - 2))
+
+
+def _paragraph(title: str, text: str, width: int) -> Iterator[str]:
+    yield ""
+    yield from textwrap.wrap(f"{title}: {printable(text)}", width, subsequent_indent="  ")
+
+
+def _yes(value: object) -> str:
+    return "yes" if value else "no"

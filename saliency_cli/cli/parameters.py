@@ -1,0 +1,111 @@
+"""Parameter types and help layout shared by the commands."""
+
+import importlib.util
+import pkgutil
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from saliency_cli.errors import nearest
+
+
+class Choice(click.Choice[str]):
+    """One of some words; a misspelt one is answered with the nearest."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """Return Click's sentence and the suggestion."""
+        meant = nearest(str(value), self.choices)
+        return super().get_invalid_choice_message(value, ctx) + (f" {meant[:1].upper()}{meant[1:]}" if meant else "")
+
+
+class NamedPath(click.ParamType[tuple[str, str]]):
+    """`NAME=PATH`: a file for one named input of the model."""
+
+    name = "name=path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Split at the first `=`."""
+        name, equals, path = str(value).partition("=")
+        if not (name and equals and path):
+            self.fail(f"'{value}' is not NAME=PATH", param, ctx)
+        return name, path
+
+
+class MethodNames(click.ParamType[tuple[str, ...]]):
+    """Comma-separated names of methods, checked against the files of the room, not imported."""
+
+    name = "method[,method…]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Return the names. Raises `saliency_cli.errors.UsageError` for an unknown one."""
+        del param, ctx
+        if isinstance(value, tuple):  # the default comes as it is
+            return value
+        names = tuple(name.strip() for name in str(value).split(",") if name.strip())
+        for name in names:
+            method_registry().summary(name)
+        return names
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[Any]]:
+        """Complete the name after the last comma."""
+        del ctx, param
+        before, comma, start = incomplete.rpartition(",")
+        registry = method_registry()
+        names = [name for name in registry.names() if name.startswith(start)]
+        return [CompletionItem(before + comma + name, help=registry.summary(name)) for name in names]
+
+
+def method_registry() -> Any:
+    """Return the registry of methods, imported late to keep the start cheap."""
+    from saliency_cli.registry import Registry
+
+    return Registry[Any]("saliency_cli.methods", "method")
+
+
+def module_names(package: str) -> tuple[str, ...]:
+    """Return the plug-in names of a room from its folder, not importing even the room itself."""
+    spec = importlib.util.find_spec(package)
+    folders = spec.submodule_search_locations if spec else None
+    names = [info.name for info in pkgutil.iter_modules(folders) if not info.name.startswith("_")]
+    return tuple(sorted(name.replace("_", "-") for name in names))
+
+
+class SectionOption(click.Option):
+    """An option that belongs to a section of the help."""
+
+    def __init__(self, *arguments: Any, section: str, **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self.section = section
+
+
+class SectionCommand(click.Command):
+    """A command whose help starts with examples and groups its options."""
+
+    examples: Sequence[tuple[str, str]] = ()
+    sections: Sequence[str] = ()
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the description and the examples."""
+        super().format_help_text(ctx, formatter)
+        with formatter.section("Examples"):
+            for command, meaning in self.examples:
+                formatter.write(f"{'':{formatter.current_indent}}{command}\n")
+                formatter.write(f"{'':{formatter.current_indent + 4}}{meaning}\n")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one list for each section; what has none (`--help`) goes to the last."""
+        grouped: dict[str, list[tuple[str, str]]] = {section: [] for section in self.sections}
+        for option in _options(self.get_params(ctx)):
+            if record := option.get_help_record(ctx):
+                grouped[getattr(option, "section", self.sections[-1])].append(record)
+        for section, records in grouped.items():
+            with formatter.section(section):
+                formatter.write_dl(records)
+
+
+def _options(parameters: Iterable[click.Parameter]) -> list[click.Option]:
+    return [parameter for parameter in parameters if isinstance(parameter, click.Option)]

@@ -1,0 +1,19 @@
+"""Plain aligned tables that fit the terminal."""
+
+from collections.abc import Sequence
+
+from saliency_cli.cli.lines import cells, fit
+
+_GAP = 2
+_NARROWEST = 6
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Return the lines of a table in at most `width` cells; the widest columns are shortened first."""
+    widths = [max(cells(text) for text in column) for column in zip(header, *rows, strict=True)]
+    while sum(widths) + _GAP * (len(widths) - 1) > width and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    lines = [
+        (" " * _GAP).join(fit(text, size) for text, size in zip(row, widths, strict=True)) for row in (header, *rows)
+    ]
+    return [text.rstrip() for text in lines]

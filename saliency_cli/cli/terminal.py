@@ -1,0 +1,160 @@
+"""The listener at a terminal: results on stdout, everything else on stderr."""
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from saliency_cli.cli.lines import duration, line, pictures
+from saliency_cli.cli.progress import Progress
+from saliency_cli.cli.telling import is_terminal, say, tell, wants_colour
+
+if TYPE_CHECKING:
+    from saliency_cli.records import ItemRecord
+    from saliency_cli.runs.report import Report
+
+
+@dataclass(frozen=True)
+class Display:
+    """How a run shows itself. `out` is the request's: `-` leaves stdout to the picture."""
+
+    form: Literal["lines", "json", "jsonl"] = "lines"
+    quiet: bool = False
+    verbose: int = 0
+    out: str | None = None
+    dry_run: bool = False
+
+
+class Terminal:
+    """Prints a run as it goes. `done` and `failed` count the samples heard of."""
+
+    def __init__(self, display: Display) -> None:
+        self.display = display
+        self.done = self.failed = 0
+        self.total: int | None = None
+        self._progress = Progress(quiet=display.quiet)
+        self._told: set[str] = set()
+        self._items: list[ItemRecord] = []
+
+    def loading(self, model_path: str) -> None:
+        """Show at once that something happens: importing TensorFlow takes seconds."""
+        self._progress.status(f"Loading {Path(model_path).name} …")
+
+    def notice(self, text: str) -> None:
+        """Print what was chosen for the user."""
+        self._tell_once("note", text)
+
+    def warning(self, text: str) -> None:
+        """Print a warning, each text once."""
+        self._tell_once("warning", text)
+
+    def planned(self, total: int | None) -> None:
+        """Begin to count."""
+        self.total = total
+        self._progress.start(total)
+
+    def item(self, record: "ItemRecord") -> None:
+        """Print one sample, as the display's form says."""
+        # A document that comes at the end leaves the bar standing.
+        if self.display.form != "json" or record.status == "error" or self.display.verbose:
+            self._progress.erase()
+        if self.display.form == "jsonl":
+            import msgspec
+
+            click.echo(msgspec.json.encode(record))  # echo flushes: each line is there when the sample is
+        elif self.display.form == "json":
+            self._items.append(record)
+        if record.status == "error":
+            self.failed += 1
+            self._failure(record)
+        else:
+            self.done += 1
+            if self.display.form == "lines" and not self.display.quiet:
+                self._line(record)
+            if self.display.verbose:
+                self._story(record)
+        self._progress.advance(self.done + self.failed)
+
+    def finished(self, report: "Report") -> None:
+        """Print the document of `--json`, and a summary of more than one sample."""
+        self.close()
+        if self.display.form == "json":
+            import msgspec
+
+            run = report.run
+            if run.items is None:
+                run = msgspec.structs.replace(run, items=self._items)
+            click.echo(msgspec.json.format(msgspec.json.encode(run), indent=2))
+        if not self.display.quiet and self.done + self.failed + report.run.counts.skipped > 1:
+            say(self._summary(report))
+
+    def close(self) -> None:
+        """Leave the terminal clean, however the run ended."""
+        self._progress.erase()
+
+    def _tell_once(self, kind: Literal["note", "warning", "hint"], text: str) -> None:
+        if text in self._told or self.display.quiet:
+            return
+        self._told.add(text)
+        self._progress.erase()
+        tell(kind, text)
+
+    def _failure(self, record: "ItemRecord") -> None:
+        error = record.error
+        tell("error", f"{record.id}: {error.message if error else 'failed'}")
+        # The same advice after each of 500 files would bury the files.
+        if error and error.hint and error.hint not in self._told:
+            self._told.add(error.hint)
+            tell("hint", error.hint)
+
+    def _line(self, record: "ItemRecord") -> None:
+        """A person gets a line to read, a pipe the bare paths to go on with."""
+        files = [self._path(file) for file in pictures(record)]
+        width = shutil.get_terminal_size().columns
+        if self.display.out == "-":
+            say(line(record, [], width))
+        elif is_terminal(sys.stdout):
+            text = line(record, files, width)
+            encoding = sys.stdout.encoding or "utf-8"
+            click.echo(text.encode(encoding, "replace").decode(encoding), color=wants_colour(sys.stdout))
+        elif files:
+            # As bytes: a name need not be UTF-8, and what reads the pipe needs it exactly.
+            click.echo(b"\n".join(os.fsencode(file) for file in files))
+        else:
+            click.echo(record.id)
+
+    def _path(self, file: str) -> str:
+        """Records name files relative to the run folder."""
+        out = self.display.out
+        return str(Path(out) / file) if out and (Path(out).is_dir() or self._folder_to_be(out)) else file
+
+    def _folder_to_be(self, out: str) -> bool:
+        return self.display.dry_run and not Path(out).suffix
+
+    def _story(self, record: "ItemRecord") -> None:
+        for name, source in record.sources.items():
+            prepared = source.preparing
+            told = [f"{prepared.name} ({prepared.reason})"] if prepared else []
+            tell("note", f"{record.id}: {name or 'input'}: {'; '.join([*told, *source.notes]) or source.path}")
+        for part in record.maps:
+            value = "" if part.target.value is None else f" = {part.target.value:.4g}"
+            details = "".join(f", {key} {number:.3g}" for key, number in part.details.items() if number is not None)
+            flags = f" [{', '.join(part.flags)}]" if part.flags else ""
+            target = f"{part.target.label} ({part.target.space})"
+            tell("note", f"{record.id}: {part.method} of {target}{value}{details}{flags}")
+
+    def _summary(self, report: "Report") -> str:
+        parts = [f"{self.done:,} {'planned' if self.display.dry_run else 'done'}"]
+        if report.run.counts.skipped:
+            parts.append(f"{report.run.counts.skipped:,} done before")
+        if self.failed:
+            parts.append(f"{self.failed:,} failed")
+        where = ""
+        if report.out and report.out != "-":
+            where = f" → {report.out.rstrip('/')}/" if Path(report.out).is_dir() else f" → {report.out}"
+        flags = "".join(f", {count:,} {flag}" for flag, count in report.run.flags.items())
+        return f"{', '.join(parts)}{flags} in {duration(report.run.seconds)}{where}"

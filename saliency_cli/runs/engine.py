@@ -1,0 +1,201 @@
+"""The model of a run, opened and compiled: the one place where a run meets TensorFlow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from saliency_cli.errors import ModelError, UsageError, nearest
+from saliency_cli.records import InputSpec, ModelRecord, ScalingClue
+from saliency_cli.runs.request import ComputeRequest
+
+if TYPE_CHECKING:
+    from saliency_cli.autodiff.model import Model
+    from saliency_cli.autodiff.packing import Evaluator
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """What a run needs of its model.
+
+    `evaluator` answers batches; `output` is the output differentiated, `classes` its number of classes
+    (2 for one sigmoid unit), `shape` its shape without the batch axis; `head` its end; `space` the space
+    of the target; `loss` its plain name where a loss is differentiated. `connected` names the inputs
+    that have a gradient; `disconnected` says why the others have none.
+    """
+
+    specs: tuple[InputSpec, ...]
+    output: str
+    classes: int
+    shape: tuple[int | None, ...]
+    head: str
+    space: str
+    evaluator: "Evaluator"
+    record: ModelRecord
+    connected: tuple[str, ...]
+    loss: str | None = None
+    disconnected: Mapping[str, str] = field(default_factory=dict)
+    clues: Mapping[str, tuple[ScalingClue, ...]] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    regression: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the output's units are classes of which one can be on top."""
+        return self.head in ("softmax", "sigmoid", "binary") or self.classes > 1
+
+
+_REGRESSION_LOSSES = (
+    "mse",
+    "mae",
+    "mean_squared",
+    "mean_absolute",
+    "huber",
+    "log_cosh",
+    "logcosh",
+    "meansquared",
+    "meanabsolute",
+)
+
+
+def open_model(request: ComputeRequest) -> tuple["Model", str]:
+    """Load the model of a request and choose the device."""
+    from saliency_cli.autodiff.runtime import configure
+    from saliency_cli.models.keras_file import load
+
+    device = configure(request.threads, request.device)
+    return load(Path(request.model), request.custom_objects), device
+
+
+def wrap_model(live: Any, device: str | None) -> tuple["Model", str]:
+    """Take a live Keras model and choose the device."""
+    from saliency_cli.autodiff.runtime import configure
+    from saliency_cli.models.keras_live import wrap
+
+    return wrap(live), configure(None, device)
+
+
+def open_engine(request: ComputeRequest, *, single: bool) -> Engine:
+    """Load and compile the model of a request. `single`: the run is one sample and one evaluation."""
+    model, device = open_model(request)
+    return compile_engine(model, device, request, single=single)
+
+
+def compile_engine(model: "Model", device: str, request: ComputeRequest, *, single: bool) -> Engine:
+    """Compile a loaded model for a request."""
+    from saliency_cli.autodiff.compiled import Compiled
+
+    output = choose_output(model, request.output_name)
+    batch = batch_shape(model, request.batch_size, single=single)
+    evaluator = Compiled(model, output, batch=batch, space=request.space, loss=request.loss, device=device)
+    facts = evaluator.facts
+    saved = str(model.losses.get(output, "")).lower()
+    return Engine(
+        specs=model.inputs,
+        output=output,
+        classes=facts.classes,
+        shape=facts.output_shape,
+        head=facts.head,
+        space="loss" if request.loss else request.space or ("logit" if facts.logits_found else "output"),
+        evaluator=evaluator,
+        record=model_record(model, facts.head, facts.stochastic),
+        connected=facts.connected,
+        loss=evaluator.loss_name,
+        disconnected=facts.disconnected,
+        clues=model.clues,
+        environment=environment(device),
+        regression=not facts.logits_found and any(name in saved for name in _REGRESSION_LOSSES),
+        notes=model.notes,
+    )
+
+
+def choose_output(model: "Model", name: str | None) -> str:
+    """Return the output to differentiate. Raises `UsageError` where several are there and none is named."""
+    names = tuple(output.name for output in model.outputs)
+    if name is None:
+        if len(names) > 1:
+            raise UsageError(
+                f"the model has {len(names)} outputs: {', '.join(names)}",
+                hint=f"--output-name {names[0]}",
+                reason="which-output",
+            )
+        return names[0]
+    if name not in names:
+        raise UsageError(
+            f"the model has no output '{name}'",
+            hint=nearest(name, names) or f"its outputs: {', '.join(names)}",
+            reason="unknown-output",
+        )
+    return name
+
+
+_LARGE = 64 * 64 * 3
+
+
+def batch_shape(model: "Model", asked: int | None, *, single: bool) -> int:
+    """Return the run's one batch size: 1 for a single evaluation, else 8, or 16 where inputs are small.
+
+    A size the model itself insists on goes before both. Raises `UsageError` where `--batch-size` differs.
+    """
+    if model.batch is not None:
+        if asked not in (None, model.batch):
+            raise UsageError(
+                f"the model takes batches of {model.batch} and no other size",
+                hint=f"leave --batch-size away, or --batch-size {model.batch}",
+                reason="batch-size",
+            )
+        return model.batch
+    if asked is not None:
+        return asked
+    if single:
+        return 1
+    values = 0
+    for spec in model.inputs:
+        size = 1
+        for length in spec.shape:
+            size *= length or 224
+        values += size
+    return 8 if values > _LARGE else 16
+
+
+def model_record(model: "Model", head: str, stochastic: tuple[str, ...]) -> ModelRecord:
+    """Return the model's provenance."""
+    return ModelRecord(
+        path=model.path,
+        format=model.format,
+        sha256=model.sha256,
+        weights_sha256=model.weights_sha256,
+        parameters=model.parameters,
+        writer=model.writer,
+        inputs={spec.name: f"{spec.describe()} {spec.dtype}" for spec in model.inputs},
+        outputs={
+            output.name: "×".join("?" if n is None else str(n) for n in output.shape) for output in model.outputs
+        },
+        head=head,
+        stochastic=list(stochastic),
+    )
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Return the versions and the machine a run was computed with."""
+    import platform
+
+    import numpy as np
+
+    from saliency_cli.autodiff.runtime import keras, tf
+
+    return {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": device.strip("/").lower(),
+    }
+
+
+def require_connected(engine: Engine, name: str) -> None:
+    """Raise `ModelError` if a named input has no gradient, saying why."""
+    if name in engine.disconnected:
+        raise ModelError(engine.disconnected[name], reason="disconnected")

@@ -1,0 +1,139 @@
+"""What is asked of the engine for one sample: its prediction, its targets, and every method on each."""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from saliency_cli.autodiff.packing import Query, Reply
+from saliency_cli.differentiable import Ask, Explanation, Method, Sample
+from saliency_cli.errors import InputError
+from saliency_cli.records import PredictionRecord, TargetRecord
+from saliency_cli.runs import diagnosis
+from saliency_cli.runs.engine import Engine
+from saliency_cli.targets import Classes, Target, TargetText, resolve
+
+
+@dataclass(frozen=True, eq=False)
+class Attributed:
+    """One map: the method's name, the frozen target with its value, the explanation and its flags."""
+
+    method: str
+    target: TargetRecord
+    explanation: Explanation
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """All that was computed of one sample."""
+
+    prediction: PredictionRecord
+    maps: tuple[Attributed, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What a run asks of every sample."""
+
+    engine: Engine
+    methods: Mapping[str, Method]
+    target: TargetText
+    classes: Classes
+    strict: bool = False
+
+
+def explain(sample: Sample, question: Question, target: Target | None) -> Generator[Query, Reply, Explained]:
+    """Yield the queries of one sample and return what was found.
+
+    The first query is the unperturbed sample: it gives the prediction, chooses the top class in the same
+    pass, and its value and gradient are handed to every method that asks for them. `target` is given
+    where it depends on the sample's truth (a loss).
+    """
+    engine, classes = question.engine, question.classes
+    asked = (
+        [target] if target else [] if question.target.needs_prediction else resolve(question.target, classes, None)
+    )
+    first = yield _query(sample.itself(), asked[0] if asked else None)
+    diagnosis.require_finite_values(float(first.answer.values[0]))
+    targets = asked or resolve(question.target, classes, first.logits)
+    maps = []
+    for position, chosen in enumerate(targets):
+        # The first reply is about the first target: named beforehand, or the top class it found itself.
+        known = first if position == 0 else None
+        for name, method in question.methods.items():
+            known, explanation = yield from _attribute(method, sample, chosen, known)
+            maps.append(_checked(name, chosen, known, explanation, question))
+    return Explained(_prediction(engine, classes, first), tuple(maps))
+
+
+def _query(ask: Ask, target: Target | None) -> Query:
+    if target is None:
+        return Query(ask)
+    return Query(ask, truth=target.truth) if target.truth is not None else Query(ask, weights=target.weights)
+
+
+def _attribute(
+    method: Method, sample: Sample, target: Target, known: Reply | None
+) -> Generator[Query, Reply, tuple[Reply, Explanation]]:
+    """Drive one method about one target; return the reply at the unperturbed sample beside its explanation."""
+    if known is None:
+        known = yield _query(sample.itself(), target)
+        diagnosis.require_finite_values(float(known.answer.values[0]))
+    attributing = method.attribute(sample)
+    try:
+        ask = next(attributing)
+        while True:
+            reply = known if ask.unperturbed else (yield _query(ask, target))
+            ask = attributing.send(reply.answer)
+    except StopIteration as stop:
+        return known, stop.value
+
+
+def _checked(name: str, target: Target, known: Reply, explanation: Explanation, question: Question) -> Attributed:
+    engine, classes = question.engine, question.classes
+    diagnosis.require_finite_map(name, explanation.values)
+    probability = None
+    if engine.head in ("softmax", "sigmoid", "binary"):
+        index = target.index if target.index is not None else int(known.answer.tops[0])
+        probability = float(known.scores[index])
+    flags = diagnosis.flags_of(explanation, engine.space, probability)
+    if engine.record.stochastic:
+        flags.append("stochastic")
+    if engine.disconnected:
+        flags.append("disconnected")
+    if flags and question.strict:
+        reasons = "; ".join(diagnosis.MEANINGS[flag] for flag in flags)
+        raise InputError(f"--strict: {reasons}", reason=flags[0])
+    record = TargetRecord(
+        text=target.text,
+        output=engine.output,
+        space=engine.space,
+        label=target.label,
+        value=float(known.answer.values[0]),
+        probability=probability if target.index is not None else None,
+        weights={classes.label(i): float(w) for i, w in enumerate(target.weights) if w}
+        if target.truth is None
+        else {},
+        loss=engine.loss,
+    )
+    return Attributed(name, record, explanation, tuple(flags))
+
+
+def _prediction(engine: Engine, classes: Classes, reply: Reply) -> PredictionRecord:
+    top = int(reply.answer.tops[0])
+    if not engine.has_classes or engine.regression or top < 0:
+        return PredictionRecord(output=engine.output, kind="value", score=float(reply.scores[0]))
+    return PredictionRecord(
+        output=engine.output,
+        kind="class",
+        index=top,
+        label=classes.label(top),
+        score=float(reply.scores[top]),
+    )
+
+
+def one_target(text: str, label: str, truth: Any) -> Target:
+    """Return the target of a loss: its truth instead of class weights."""
+    import numpy as np
+
+    return Target(text, label, np.zeros(0, np.float32), None, truth)

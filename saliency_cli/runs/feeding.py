@@ -1,0 +1,427 @@
+"""Documents become samples: each model input finds its array, prepared as the run declares.
+
+A file may hold one sample or a stack of them (one more axis than the model's input, or the rows of a
+table); each gets its own id, `x.npy#17`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from saliency_cli.differentiable import Array, Arrays, Sample, content_hash
+from saliency_cli.errors import InputError, UsageError, nearest
+from saliency_cli.geometry import Geometry, Resize
+from saliency_cli.preprocessing import Preparing, baseline, choose, parse_preprocess, prepare_picture
+from saliency_cli.readers import Document
+from saliency_cli.records import InputSpec, Layout, PreparingRecord, ScalingClue, SourceRecord
+from saliency_cli.runs.reading import read_document
+from saliency_cli.runs.sources import Source, read
+
+_AS_IS = Preparing("none", "arrays and tables are taken as they are", False, (1.0,), (0.0,))
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One model input of one sample: its array, and what a picture of its map is drawn on."""
+
+    values: Array
+    raw: Array
+    layout: Layout
+    preparing: Preparing
+    original: Array | None = None
+    original_format: str = "PNG"
+    geometry: Geometry | None = None
+    names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    resize: Resize | None = None
+
+    def preparing_record(self) -> PreparingRecord:
+        """Return what the JSON says of how the values were prepared."""
+        return self.preparing.record(self.resize, self.geometry.size if self.geometry else None)
+
+
+@dataclass(frozen=True, eq=False)
+class Fed:
+    """One sample, ready: its id, its arrays, and the parts its maps are drawn on."""
+
+    id: str
+    sample: Sample
+    parts: Mapping[str, Part]
+    sources: Mapping[str, SourceRecord]
+    notes: tuple[str, ...] = ()
+    guessed: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Unfit:
+    """A sample of a stack that can't be used, beside others that can."""
+
+    id: str
+    error: InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Feeder:
+    """Builds samples for a model: its input specs, and how pictures are prepared for each."""
+
+    specs: tuple[InputSpec, ...]
+    preparing: Mapping[str, Preparing]
+    declared: bool
+    resize: Resize
+    seed: int
+    differentiated: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def plan(
+        cls,
+        specs: tuple[InputSpec, ...],
+        clues: Mapping[str, Sequence[ScalingClue]],
+        preprocess: str,
+        resize: Resize,
+        *,
+        seed: int,
+        differentiated: tuple[str, ...],
+    ) -> "Feeder":
+        """Choose how each input's pictures are prepared. Raises `UsageError` for a `--preprocess` without sense."""
+        declared = parse_preprocess(preprocess)
+        chosen = {spec.name: declared or choose(clues.get(spec.name, ()), spec) for spec in specs}
+        return cls(specs, chosen, declared is not None, resize, seed, differentiated)
+
+    def feed(self, source: Source) -> "list[Fed | Unfit]":
+        """Read a source's files and return its samples, those that hold NaN or infinity as unfit.
+
+        Raises:
+            InputError: a file can't be read or doesn't fit the model.
+        """
+        if source.error:
+            raise source.error
+        stacks: dict[str, list[Part]] = {}
+        records: dict[str, SourceRecord] = {}
+        stacked = False
+        for name, path in source.parts:
+            data = read(path)
+            document = read_document("" if path == "-" else path, data)
+            parts, many = self._parts(document, name)
+            stacked = stacked or many
+            stacks.update(parts)
+            for given in parts:
+                records[given] = _source_record(path, data, document)
+        self._require_all(stacks)
+        lengths = {len(parts) for parts in stacks.values()}
+        if len(lengths) > 1:
+            counts = ", ".join(f"{len(parts)} for '{name}'" for name, parts in stacks.items())
+            raise InputError(f"the inputs hold different numbers of samples: {counts}", reason="unpaired")
+        rows = range(lengths.pop())
+        return [
+            self._fed(
+                f"{source.id}#{row}" if stacked else source.id, {n: p[row] for n, p in stacks.items()}, records, row
+            )
+            for row in rows
+        ]
+
+    def take(self, documents: Mapping[str, Document]) -> "Fed | Unfit":
+        """Return the one sample that documents in memory hold, by input name."""
+        parts = {spec.name: self._one(documents[spec.name], spec)[0][spec.name] for spec in self.specs}
+        stacked = next((name for name, found in parts.items() if len(found) != 1), None)
+        if stacked is not None:
+            raise InputError(f"the input '{stacked}' got {len(parts[stacked])} samples, and one was expected")
+        records = {name: SourceRecord(path="") for name in parts}
+        return self._fed("array", {name: found[0] for name, found in parts.items()}, records, 0)
+
+    def _fed(
+        self, identity: str, parts: dict[str, Part], records: dict[str, SourceRecord], row: int
+    ) -> "Fed | Unfit":
+        arrays = {spec.name: parts[spec.name].values for spec in self.specs}
+        try:
+            for name, array in arrays.items():
+                _require_finite(name, array)
+        except InputError as error:
+            return Unfit(identity, error)
+        content = content_hash(arrays)
+        floating = self.differentiated
+        sample = Sample(arrays, floating, lambda kind: self._baseline(kind, parts, content), self.seed, content)
+        sources = {
+            name: _with_row(records[name], part, row if "#" in identity else None) for name, part in parts.items()
+        }
+        notes = tuple(note for part in parts.values() for note in part.notes)
+        guessed = any(part.preparing.guessed for part in parts.values())
+        return Fed(identity, sample, parts, sources, notes, guessed)
+
+    def _parts(self, document: Document, name: str) -> tuple[dict[str, list[Part]], bool]:
+        """Return the parts a document holds by input name, and whether they are a stack."""
+        names = tuple(spec.name for spec in self.specs)
+        if name:
+            spec = next((spec for spec in self.specs if spec.name == name), None)
+            if spec is None:
+                hint = nearest(name, names) or f"its inputs: {', '.join(names)}"
+                raise UsageError(f"the model has no input '{name}'", hint=hint, reason="unknown-input")
+            return self._one(_single(document), spec)
+        if set(document.arrays) != {""} and (len(names) > 1 or set(document.arrays) & set(names)):
+            unknown = [key for key in document.arrays if key not in names]
+            if unknown:
+                raise InputError(
+                    f"the file's arrays are {', '.join(document.arrays)}; the model's inputs are {', '.join(names)}",
+                    hint=f"name the arrays like the inputs: np.savez(file, {', '.join(f'{n}=…' for n in names)})",
+                    reason="unknown-array",
+                )
+            found: dict[str, list[Part]] = {}
+            stacked = False
+            for spec in (spec for spec in self.specs if spec.name in document.arrays):
+                parts, many = self._one(_renamed(document, spec.name), spec)
+                stacked = stacked or many
+                found.update(parts)
+            return found, stacked
+        if len(names) == 1:
+            return self._one(_single(document), self.specs[0])
+        if document.kind == "table" and set(document.columns) == set(names):
+            return self._scalars(document), len(document.arrays[""]) > 1
+        raise InputError(
+            f"the model takes {len(names)} inputs ({', '.join(names)}), and one file came",
+            hint=" ".join(f"--input {name}=FILE" for name in names) + ", or an .npz with arrays of these names",
+            reason="several-inputs",
+        )
+
+    def _require_all(self, found: Mapping[str, Any]) -> None:
+        missing = [spec.name for spec in self.specs if spec.name not in found]
+        if missing:
+            raise InputError(
+                f"the model's input '{missing[0]}' got no file",
+                hint=f"--input {missing[0]}=FILE",
+                reason="missing-input",
+            )
+
+    def _scalars(self, document: Document) -> dict[str, list[Part]]:
+        table = document.arrays[""]
+        return {
+            spec.name: [
+                _plain(
+                    table[row, document.columns.index(spec.name)].reshape([1] * len(spec.shape)),
+                    spec,
+                    "table",
+                    (spec.name,),
+                )
+                for row in range(len(table))
+            ]
+            for spec in self.specs
+        }
+
+    def _one(self, document: Document, spec: InputSpec) -> tuple[dict[str, list[Part]], bool]:
+        if spec.dtype == "string":
+            raise InputError(f"the input '{spec.name}' takes text, which has no gradient", reason="integer-input")
+        if document.kind == "picture":
+            return {spec.name: [self._picture(document, document.arrays[""], spec)]}, False
+        if document.kind == "table":
+            samples = _from_table(document, spec)
+            layout: Layout = "table" if len(spec.shape) <= 1 and len(document.columns) > 1 else "signal"
+            names = document.columns if layout == "table" or len(spec.shape) > 1 else ()
+            parts = [_plain(sample, spec, layout, names, self._given(spec)) for sample in samples]
+            return {spec.name: parts}, len(samples) > 1
+        array = document.arrays[""]
+        if array.dtype == np.uint8 and len(spec.shape) == 3 and array.ndim in (2, 3) and not _fits(array, spec, 1):
+            picture = array[..., None] if array.ndim == 2 else array
+            return {spec.name: [self._picture(document, picture.astype(np.float32), spec)]}, False
+        samples, stacked = _from_array(array, spec)
+        declared = (
+            self.preparing[spec.name] if array.dtype == np.uint8 and len(spec.shape) == 3 else self._given(spec)
+        )
+        parts = [_plain(sample, spec, _layout(spec), (), declared) for sample in samples]
+        return {spec.name: parts}, stacked
+
+    def _given(self, spec: InputSpec) -> Preparing:
+        """Arrays are taken as they are unless the user declared otherwise."""
+        return self.preparing[spec.name] if self.declared else _AS_IS
+
+    def _picture(self, document: Document, picture: Array, spec: InputSpec) -> Part:
+        if len(spec.shape) not in (2, 3):
+            raise InputError(
+                f"a picture came for the input '{spec.name}', which takes an array of {spec.describe()}",
+                hint="give it as .npy, .npz or .csv",
+                reason="not-an-array",
+            )
+        raw, geometry, notes = prepare_picture(picture, spec, self.resize)
+        preparing = self.preparing[spec.name]
+        values = preparing.apply(raw, spec.channels if len(spec.shape) == 3 else None)
+        return Part(
+            values=_as_dtype(values, spec),
+            raw=raw,
+            layout="picture",
+            preparing=preparing,
+            original=document.display,
+            original_format=document.format or "PNG",
+            geometry=geometry,
+            notes=(*document.notes, *notes),
+            resize=self.resize,
+        )
+
+    def _baseline(self, kind: str, parts: Mapping[str, Part], content: str) -> Arrays:
+        """Return what "absent" means for every differentiated input, prepared like it."""
+        return {name: self._absent(kind, name, parts[name], content) for name in self.differentiated}
+
+    def _absent(self, kind: str, name: str, part: Part, content: str) -> Array:
+        spec = next(spec for spec in self.specs if spec.name == name)
+        channels = spec.channels if len(spec.shape) == 3 or part.layout == "signal" else None
+        if kind == "zero":
+            return np.zeros_like(part.values)
+        if kind == "noise":
+            key = int(sha256(f"{self.seed}|{content}|{name}|baseline".encode()).hexdigest()[:32], 16)
+            low, high = (0.0, 255.0) if part.layout == "picture" else (float(part.raw.min()), float(part.raw.max()))
+            raw = np.random.Generator(np.random.Philox(key=key)).uniform(low, high, part.raw.shape)
+        elif Path(kind).is_file():
+            return self._from_file(kind, spec, part)
+        else:
+            raw = baseline(kind, part.raw, channels, part.layout == "picture")
+        return part.preparing.apply(np.asarray(raw, np.float32), channels)
+
+    def _from_file(self, path: str, spec: InputSpec, part: Part) -> Array:
+        document = read_document(path, read(path))
+        if set(document.arrays) != {""} and spec.name in document.arrays:
+            document = _renamed(document, spec.name)
+        found = self._one(_single(document), spec)[0][spec.name][0].values
+        if found.shape != part.values.shape:
+            raise InputError(
+                f"the baseline '{path}' is {found.shape}, and the input {part.values.shape}", reason="baseline"
+            )
+        return found
+
+
+def _single(document: Document) -> Document:
+    """Return a document that holds one unnamed array; an archive of a single array counts."""
+    if set(document.arrays) == {""}:
+        return document
+    if len(document.arrays) == 1:
+        return _renamed(document, next(iter(document.arrays)))
+    raise InputError(
+        f"the file holds {len(document.arrays)} arrays ({', '.join(document.arrays)}), and one was expected",
+        hint="give an .npy, or an .npz with one array",
+        reason="several-arrays",
+    )
+
+
+def _renamed(document: Document, name: str) -> Document:
+    return Document(
+        document.kind, {"": document.arrays[name]}, None, document.format, document.columns, document.notes
+    )
+
+
+def _plain(
+    sample: Array, spec: InputSpec, layout: Layout, names: tuple[str, ...], preparing: Preparing = _AS_IS
+) -> Part:
+    raw = np.asarray(sample, np.float32) if spec.floating else np.asarray(sample)
+    values = preparing.apply(raw, spec.channels if len(spec.shape) == 3 else None) if spec.floating else raw
+    return Part(_as_dtype(values, spec), raw, layout, preparing, names=names)
+
+
+def _as_dtype(values: Array, spec: InputSpec) -> Array:
+    if spec.floating:
+        return np.ascontiguousarray(values, np.float64 if spec.dtype == "float64" else np.float32)
+    if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
+        raise InputError(
+            f"the input '{spec.name}' takes whole numbers ({spec.dtype}), and fractions came", reason="wrong-dtype"
+        )
+    return np.ascontiguousarray(values, np.dtype(spec.dtype))
+
+
+def _layout(spec: InputSpec) -> Layout:
+    """How an array of an input is best drawn."""
+    shape = [size or 0 for size in spec.shape]
+    if len(shape) == 3:
+        return "picture"
+    if len(shape) == 2:
+        square = min(shape) >= 16 and max(shape) <= 4 * min(shape)
+        return "picture" if square else "signal"
+    if len(shape) == 1:
+        return "signal" if shape[0] > 64 else "table"
+    return "array"
+
+
+def _fits(array: Array, spec: InputSpec, extra: int) -> bool:
+    """Whether an array is a sample of the spec, or with up to `extra` leading axes a stack of them."""
+    leading = array.ndim - len(spec.shape)
+    if not 0 <= leading <= extra:
+        return False
+    return all(want in (None, got) for want, got in zip(spec.shape, array.shape[leading:], strict=True))
+
+
+def _from_array(array: Array, spec: InputSpec) -> tuple[list[Array], bool]:
+    """Return an array's samples and whether it was a stack; a missing channel axis of length 1 is added."""
+    if array.dtype.kind not in "buif":
+        raise InputError(f"the array holds {array.dtype}, and numbers were expected", reason="wrong-dtype")
+    candidates = [array]
+    if spec.shape and 1 in (spec.shape[-1], spec.shape[0]):
+        candidates.append(np.expand_dims(array, -1) if spec.shape[-1] == 1 else array)
+        if spec.shape[0] == 1 and array.ndim:
+            candidates.append(np.expand_dims(array, 0 if array.ndim < len(spec.shape) else 1))
+    for candidate in candidates:
+        if _fits(candidate, spec, 0):
+            return [candidate], False
+        if _fits(candidate, spec, 1):
+            if not len(candidate):
+                raise InputError("the stack holds no sample", reason="empty-file")
+            return list(candidate), True
+    came = "×".join(str(size) for size in array.shape) or "a single number"
+    raise InputError(
+        f"the input '{spec.name}' takes {spec.describe()} (or a stack n×{spec.describe()}), and the array is {came}",
+        hint="saliency inspect MODEL shows the inputs",
+        reason="wrong-shape",
+    )
+
+
+def _from_table(document: Document, spec: InputSpec) -> list[Array]:
+    """Return a table's samples: its rows for a model of features, or one signal of rows × columns."""
+    table, columns = document.arrays[""], document.columns
+    rows, width = table.shape
+    shape = spec.shape
+    if len(shape) == 1:
+        if shape[0] in (None, width):
+            return list(table)
+        if width == 1 and shape[0] == rows:
+            return [table[:, 0]]
+    if len(shape) == 2:
+        if shape[1] in (None, width) and shape[0] in (None, rows):
+            return [table]
+        if spec.channels == 0 and shape[0] in (None, width) and shape[1] in (None, rows):
+            return [np.ascontiguousarray(table.T)]
+    wanted = f"{shape[0]} columns, a row a sample" if len(shape) == 1 else f"{spec.describe()} (rows × columns)"
+    shown = ", ".join(columns[:12]) + ("…" if len(columns) > 12 else "")
+    raise InputError(
+        f"the input '{spec.name}' takes {wanted}, and the table has {rows} rows of {width} columns: {shown}",
+        hint="leave out the columns that are no features (an id, the label)",
+        reason="wrong-shape",
+    )
+
+
+def _require_finite(name: str, array: Array) -> None:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = np.argwhere(~np.isfinite(array))
+        place = ", ".join(str(i) for i in bad[0])
+        raise InputError(
+            f"the input '{name}' holds {len(bad)} values that are NaN or infinite, the first at [{place}]",
+            hint="an attribution of NaN means nothing: mend the file",
+            reason="non-finite-input",
+        )
+
+
+def _source_record(path: str, data: bytes, document: Document) -> SourceRecord:
+    shown = document.display.shape if document.display is not None else None
+    return SourceRecord(
+        path="-" if path == "-" else Path(path).as_posix(),
+        sha256=sha256(data).hexdigest(),
+        width=shown[1] if shown else None,
+        height=shown[0] if shown else None,
+    )
+
+
+def _with_row(record: SourceRecord, part: Part, row: int | None) -> SourceRecord:
+    return SourceRecord(
+        path=record.path,
+        sha256=record.sha256,
+        row=row,
+        width=record.width,
+        height=record.height,
+        preparing=part.preparing_record(),
+        notes=list(part.notes),
+    )
