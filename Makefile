@@ -52,7 +52,7 @@ test-slow: develop ## Run the slow tests
 faults: develop ## Kill, starve and interrupt runs (slow)
 	$(PYTEST) -m slow tests/faults
 
-.PHONY: lint types layers format check
+.PHONY: lint types layers docs format check
 lint: develop ## Check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -62,6 +62,9 @@ types: develop ## Check types
 
 layers: develop ## Check which room imports which
 	$(BIN)/lint-imports
+
+docs: develop ## Write the generated pages of docs/
+	$(BIN)/python docs/build.py
 
 format: develop ## Format the code
 	$(BIN)/ruff check --fix .

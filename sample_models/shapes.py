@@ -1,9 +1,9 @@
 """Pictures in which one warm object decides the class and nothing else does.
 
-The true answer to "what does the model look at?" is known here: every picture comes with the mask of its object. The
-object is warm (red to yellow) and lies above everything; its outline is its class. Lines, dots, blobs and halves of objects are cold (green
-to blue), lie anywhere and say nothing. A picture may hold two objects of different classes, to ask about one and then
-the other.
+The true answer to "what does the model look at?" is known here: every picture comes with the mask of its
+object. The object is warm (red to yellow), lies above everything, and its outline is its class. Lines, dots,
+blobs and halves of objects are cold (green to blue), lie anywhere and say nothing. A picture may hold two objects
+of different classes, to ask about the one and then the other.
 
 Everything is a function of the seed: `draw(7, "star")` is the same picture today and tomorrow.
 """
@@ -108,9 +108,7 @@ def _compose(rng: np.random.Generator, kinds: tuple[str, ...], size: int) -> Pic
     return Picture(np.clip(np.rint(pixels), 0, 255).astype(np.uint8), kinds, tuple(masks))
 
 
-def _places(
-    rng: np.random.Generator, kinds: tuple[str, ...], size: int
-) -> list[tuple[tuple[float, float], float]]:
+def _places(rng: np.random.Generator, kinds: tuple[str, ...], size: int) -> list[tuple[tuple[float, float], float]]:
     scale = size / SIZE
     while True:
         places = []
@@ -173,9 +171,7 @@ def _background(rng: np.random.Generator, size: int) -> Image.Image:
     base = np.array(_colour(rng, hues=(0, 360), saturation=(0.0, 0.25), value=(0.3, 0.75)), np.float32)
     y, x = np.mgrid[:size, :size]
     angle, period = rng.uniform(0, math.pi), rng.uniform(4, 16)
-    stripes = np.sin(
-        2 * math.pi * (x * math.cos(angle) + y * math.sin(angle)) / period + rng.uniform(0, 2 * math.pi)
-    )
+    stripes = np.sin(2 * math.pi * (x * math.cos(angle) + y * math.sin(angle)) / period + rng.uniform(0, 2 * math.pi))
     grey = 16 * _clouds(rng, size, 4) + 10 * _clouds(rng, size, 12) + rng.uniform(0, 16) * stripes
     grain = rng.normal(0, rng.uniform(2, 9), (size, size, 3))
     texture = np.clip(base + grey[..., None] + grain, 0, 255).astype(np.uint8)
@@ -197,9 +193,7 @@ def _distract(rng: np.random.Generator, canvas: Image.Image, size: int) -> None:
         _half(rng, pen, side)
 
 
-def _ellipse(
-    pen: ImageDraw.ImageDraw, place: np.ndarray, reach: np.ndarray, colour: tuple[int, int, int]
-) -> None:
+def _ellipse(pen: ImageDraw.ImageDraw, place: np.ndarray, reach: np.ndarray, colour: tuple[int, int, int]) -> None:
     pen.ellipse([float(v) for v in (*(place - reach), *(place + reach))], fill=colour)
 
 

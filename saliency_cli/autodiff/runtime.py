@@ -58,7 +58,8 @@ def _import() -> tuple[Any, Any]:
 
         return tf, keras
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    verbose = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") < "3"
+    verbose = os.environ.get("SALIENCY_TENSORFLOW_LOG") == "1"
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0" if verbose else "3"
     with contextlib.nullcontext() if verbose else _quiet(), _hidden("matplotlib"):
         import keras
         import tensorflow as tf

@@ -1,5 +1,6 @@
 """`saliency compute`: the command line becomes a request, the run's report an exit code."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ def compute(context: click.Context, /, **given: Any) -> int:
         dry_run=request.dry_run,
     )
     terminal = Terminal(display)
+    if given["verbose"] > 1:
+        os.environ["SALIENCY_TENSORFLOW_LOG"] = "1"
     try:
         terminal.loading(request.model)  # before the import: that alone takes a moment
         from saliency_cli.runs.compute import compute as run_compute

@@ -12,7 +12,7 @@ from saliency_cli.cli.telling import printable
 
 
 @click.command()
-@click.argument("model", type=click.Path(), help="A saved model: .keras, .h5 or a SavedModel folder.")
+@click.argument("model", type=click.Path(), help="A saved model: .keras or HDF5, written by Keras 3.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option(
     "--custom-objects",

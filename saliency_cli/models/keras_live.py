@@ -120,7 +120,8 @@ def _outputs(model: Any, structure: Any, specs: tuple[InputSpec, ...], batch: in
     if isinstance(struct, dict):
         names = [".".join(str(part) for part in path) for path, _ in keras.tree.flatten_with_path(struct)]
     else:
-        names = list(getattr(model, "output_names", None) or [])
+        functional = getattr(model, "_functional", None) or model
+        names = list(getattr(functional, "output_names", None) or [])
     if len(names) != len(tensors):
         names = ["output"] if len(tensors) == 1 else [f"output_{i}" for i in range(len(tensors))]
     return tuple(
