@@ -179,7 +179,8 @@ def _answer(ask: Ask, function: Callable[[Arrays], tuple[float, Arrays]], sample
         ask.point(i, points)
         values[i], found = function({**sample.inputs, **points})
         for name in sample.floating:
-            gradients[name] += ask.weights[i] * found[name]
-            squares[name] += ask.weights[i] * np.square(found[name], dtype=np.float64)
             each[name][i] = found[name]
-    return Answer(values, np.full(ask.n, -1), gradients, squares, each)
+            if ask.weights[i]:
+                gradients[name] += ask.weights[i] * found[name]
+                squares[name] += ask.weights[i] * np.square(found[name], dtype=np.float64)
+    return Answer(values, np.full(ask.n, -1), gradients, squares if ask.squares else {}, each if ask.each else {})

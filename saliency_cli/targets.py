@@ -5,7 +5,8 @@ weights are an input of the compiled function, so naming another class never com
 resolved once per sample, on the unperturbed input, and then frozen.
 
 The grammar: `top`, `top:3`, `all`, an index, a class name, or a sum such as `class:3 - class:5` or
-`0.5*cat + 0.5*dog`.
+`0.5*cat + 0.5*dog`. A name goes before an index, and a name that is the whole text before a sum;
+`class:` in front makes a class of any text (`class:top`).
 """
 
 import re
@@ -84,7 +85,7 @@ def parse_target(text: str) -> TargetText:
         if count < 1:
             raise _misread(text)
         return TargetText(stripped, top=count)
-    if not stripped or re.fullmatch(r"top\W.*", stripped):
+    if not stripped or re.fullmatch(r"top\s*(:.*|[^\w:]*\d+)", stripped):
         raise _misread(text)
     parts = _SPLIT.split(stripped)
     terms = []
@@ -94,8 +95,13 @@ def parse_target(text: str) -> TargetText:
             raise _misread(text)
         inner, coefficient, name = matched.groups()
         # A leading minus belongs to the term unless it is a negative index, which no class has.
+        if inner == "-" and not coefficient and name.isdigit():
+            inner, name = "", f"-{name}"
         factor = float(coefficient or 1) * (-1 if sign == "-" else 1) * (-1 if inner == "-" else 1)
-        terms.append((factor, name.removeprefix("class:").strip()))
+        name = name.removeprefix("class:").strip()
+        if not name:
+            raise _misread(text)
+        terms.append((factor, name))
     return TargetText(stripped, terms=tuple(terms))
 
 
@@ -115,14 +121,38 @@ def check_target(parsed: TargetText, classes: Classes) -> None:
             hint=f"--target top:{classes.count} or --target all",
             reason="target-out-of-range",
         )
-    for _, name in parsed.terms:
-        class_index(name, classes)
+    if parsed.terms and not np.any(_weights(parsed, classes)):
+        raise UsageError(
+            f"the target '{parsed.text}' cancels out: every class has weight 0",
+            hint="a difference of two classes: class:3 - class:5",
+            reason="bad-target",
+        )
+
+
+def _terms(parsed: TargetText, classes: Classes) -> tuple[tuple[float, str], ...]:
+    """Return the terms of a sum; a class whose name reads like a sum (`sea - lion`) is that one class."""
+    whole = parsed.text.removeprefix("class:").strip()
+    return ((1.0, whole),) if whole in classes.names else parsed.terms
+
+
+def _weights(parsed: TargetText, classes: Classes) -> Array:
+    weights = np.zeros(classes.count, np.float32)
+    for coefficient, name in _terms(parsed, classes):
+        weights[class_index(name, classes)] += coefficient
+    return weights
 
 
 def class_index(name: str, classes: Classes) -> int:
     """Return the index of a class given by number or by name."""
     if name in classes.names:
-        return classes.names.index(name)
+        same = [index for index, known in enumerate(classes.names) if known == name]
+        if len(same) > 1:
+            raise UsageError(
+                f"{len(same)} classes are called '{name}': {', '.join(map(str, same))}",
+                hint=f"give the index: --target {same[0]}",
+                reason="ambiguous-target",
+            )
+        return same[0]
     if re.fullmatch(r"-?\d+", name):
         index = int(name)
         if 0 <= index < classes.count:
@@ -153,12 +183,10 @@ def resolve(parsed: TargetText, classes: Classes, logits: Array | None) -> list[
         return [_one_class(parsed.text, int(index), classes) for index in order]
     if parsed.every:
         return [_one_class(parsed.text, index, classes) for index in range(classes.count)]
-    if len(parsed.terms) == 1 and parsed.terms[0][0] == 1:
-        return [_one_class(parsed.text, class_index(parsed.terms[0][1], classes), classes)]
-    weights = np.zeros(classes.count, np.float32)
-    for coefficient, name in parsed.terms:
-        weights[class_index(name, classes)] += coefficient
-    return [Target(parsed.text, parsed.text, weights)]
+    terms = _terms(parsed, classes)
+    if len(terms) == 1 and terms[0][0] == 1:
+        return [_one_class(parsed.text, class_index(terms[0][1], classes), classes)]
+    return [Target(parsed.text, parsed.text, _weights(parsed, classes))]
 
 
 def _one_class(text: str, index: int, classes: Classes) -> Target:

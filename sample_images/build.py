@@ -94,9 +94,7 @@ def _write_photographs() -> None:
 
 
 def _save(pixels: np.ndarray, name: str) -> None:
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((640, 640), Image.Resampling.LANCZOS)
-    picture.save(HERE / name, **({"quality": 88} if name.endswith(".jpg") else {"optimize": True}))
+    Image.fromarray(pixels).save(HERE / name, quality=88, optimize=True)
 
 
 def _save_arrays(name: str, **arrays: np.ndarray) -> None:

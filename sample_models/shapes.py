@@ -114,7 +114,9 @@ def _places(rng: np.random.Generator, kinds: tuple[str, ...], size: int) -> list
         places = []
         for kind in kinds:
             radius = rng.uniform(*_RADII[kind]) * scale
-            x, y = rng.uniform(radius, size - radius, 2)
+            # The border is preferred: places drawn evenly would cover the middle most, and a model that knows
+            # nothing but to look at the middle would seem to look at the object.
+            x, y = radius + rng.beta(0.5, 0.5, 2) * (size - 2 * radius)
             places.append(((float(x), float(y)), float(radius)))
         if all(
             math.dist(here, there) > a + b + _GAP * scale

@@ -13,7 +13,7 @@ from keras import layers
 
 _SHAPES = 4000
 _BATCH = 64
-_ROUNDS = 24
+_ROUNDS = 20
 _NOISE = 40.0  # grey levels
 
 
@@ -32,7 +32,9 @@ def shapes() -> keras.Model:
         if number <= 2:
             hidden = layers.AveragePooling2D(2, name=f"pool{number}")(hidden)
     count = len(drawn_shapes.CLASSES)
-    evidence = layers.Conv2D(count, 1, name="evidence")(hidden)
+    # starts near 0: an untrained model attends to every place alike
+    small = keras.initializers.RandomNormal(stddev=0.01)
+    evidence = layers.Conv2D(count, 1, kernel_initializer=small, name="evidence")(hidden)
     attention = layers.Softmax(axis=[1, 2], name="attention")(evidence)
     mean = layers.GlobalAveragePooling2D(name="mean")(layers.Multiply(name="attended")([evidence, attention]))
     found = layers.Rescaling((drawn_shapes.SIZE // 4) ** 2, name="sum")(mean)
@@ -92,17 +94,17 @@ def two_inputs_two_outputs() -> keras.Model:
     hidden = layers.Dense(64, activation="gelu", name="mixed2")(hidden)
     digit = layers.Dense(10, activation="softmax", name="digit")(hidden)
     amount = layers.Dense(1, name="amount")(hidden)
-    model = keras.Model([picture, numbers], {"digit": digit, "amount": amount}, name="two_inputs_two_outputs")
+    model = keras.Model([picture, numbers], [digit, amount], name="two_inputs_two_outputs")
 
     pictures, shown = data.digits(held_out=False)
     pictures, shown = pictures.repeat(8, axis=0), shown.repeat(8)
     given, named, worth = data.numbers(1, shown)
-    model.compile("adam", loss={"digit": "sparse_categorical_crossentropy", "amount": "mse"})
+    model.compile("adam", loss=["sparse_categorical_crossentropy", "mse"])
     model.fit(
         {"picture": pictures, "numbers": given},
-        {"digit": named, "amount": worth},
+        [named, worth],
         batch_size=_BATCH,
-        epochs=10,
+        epochs=12,
         verbose=0,
     )
     return model
@@ -126,7 +128,7 @@ def signal() -> keras.Model:
         name="signal",
     )
     model.compile(keras.optimizers.Adam(3e-3), loss="sparse_categorical_crossentropy")
-    model.fit(values, truth, batch_size=_BATCH, epochs=12, verbose=0)
+    model.fit(values, truth, batch_size=_BATCH, epochs=20, verbose=0)
     return model
 
 
@@ -163,14 +165,14 @@ def _backbone() -> keras.Model:
     picture = keras.Input((16, 16, 1), name="grey")
     hidden = layers.Rescaling(1 / 255, name="rescaling")(picture)
     hidden = layers.Conv2D(12, 3, padding="same", use_bias=False, name="conv1")(hidden)
-    hidden = layers.BatchNormalization(name="norm1")(hidden)
+    hidden = layers.BatchNormalization(momentum=0.9, name="norm1")(hidden)
     hidden = layers.ReLU(name="relu1")(hidden)
     hidden = layers.SeparableConv2D(24, 3, padding="same", use_bias=False, name="conv2")(hidden)
-    hidden = layers.BatchNormalization(name="norm2")(hidden)
+    hidden = layers.BatchNormalization(momentum=0.9, name="norm2")(hidden)
     hidden = layers.ReLU(name="relu2")(hidden)
     hidden = layers.MaxPooling2D(2, name="pool")(hidden)
     hidden = layers.DepthwiseConv2D(3, padding="same", name="conv3")(hidden)
-    hidden = layers.BatchNormalization(name="norm3")(hidden)
+    hidden = layers.BatchNormalization(momentum=0.9, name="norm3")(hidden)
     hidden = layers.ReLU(max_value=6, name="relu3")(hidden)
     return keras.Model(picture, hidden, name="backbone")
 

@@ -120,7 +120,7 @@ class _Running:
                 self.gradients[name] += gradient
             elif weight != 0:
                 self.gradients[name] += np.multiply(gradient, weight, dtype=np.float64)
-            if ask.squares:
+            if ask.squares and weight:
                 self.squares[name] += weight * np.square(gradient, dtype=np.float64)
             if ask.each:
                 self.each[name][point] = gradient

@@ -22,13 +22,21 @@ def line(record: "ItemRecord", files: Sequence[str], width: int) -> str:
     first, more = (files[0], len(files) - 1) if files else ("", 0)
     suffix = f" +{more}" if more else ""
     cells_ = [
-        fit(record.id, name_width),
+        fit(_name(record.id, name_width), name_width),
         fit(_prediction(record.prediction), _PREDICTION),
         fit(_norm(record), _NORM),
         fit(duration(record.seconds), _SECONDS),
         shorten(printable(first), max(8, spare - name_width) - len(suffix)) + suffix,
     ]
     return "  ".join(cells_).rstrip()
+
+
+def _name(identity: str, width: int) -> str:
+    """Return an id, its folders left out where the whole is too long: the end tells files apart."""
+    folder, _, name = identity.rpartition("/")
+    if not folder or cells(identity) <= width:
+        return identity
+    return f"…/{name}" if cells(name) + 2 <= width else name
 
 
 def pictures(record: "ItemRecord") -> list[str]:

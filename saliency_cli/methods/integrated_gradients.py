@@ -36,6 +36,7 @@ __all__ = ["IntegratedGradients"]
 Rule = Literal["gauss-legendre", "midpoint", "trapezoid", "left", "right"]
 
 _LARGE_GAP = 0.25
+_ROUNDING = 1e-5  # of Σ|φ|: all that is left of a gap where the target did not change
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class IntegratedGradients:
 
         def point(k: int, out: Arrays) -> None:
             for name in sample.floating:
-                np.multiply(way[name], np.float32(alphas[k]), out=out[name])
+                np.multiply(way[name], float(alphas[k]), out=out[name])
                 np.add(out[name], absent[name], out=out[name])
 
         answer = yield Ask(self.points + 1, point, weights)
@@ -74,7 +75,8 @@ class IntegratedGradients:
         details = {"completeness_gap": gap, "baseline_value": float(answer.values[-1])}
         if difference:
             details["relative_gap"] = abs(gap / difference)
-        large = abs(gap) > _LARGE_GAP * abs(difference)
+        shared = sum(float(np.abs(v).sum(dtype=np.float64)) for v in values.values())
+        large = abs(gap) > max(_LARGE_GAP * abs(difference), _ROUNDING * shared)
         same = not any(np.any(array) for array in way.values())
         flags = ("baseline-is-input",) if same else ("completeness-gap",) if large else ()
         return Explanation(values, details, flags)

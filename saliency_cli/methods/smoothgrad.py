@@ -46,7 +46,7 @@ class SmoothGrad:
     """Mean, mean square or variance of the gradient over noisy copies."""
 
     draws: Annotated[int, Meta(ge=1, le=100_000, description="noisy copies to average over")] = 50
-    noise: Annotated[float, Meta(ge=0, description="σ as a share of the sample's range, max − min")] = 0.15
+    noise: Annotated[float, Meta(ge=0, le=100, description="σ as a share of the sample's range, max − min")] = 0.15
     form: Annotated[
         Literal["mean", "squared", "variance"], Meta(description="what is taken over the draws' gradients")
     ] = "mean"
@@ -95,8 +95,11 @@ class SmoothGrad:
 
     def _folded(self, total: Array, squares: Array | None) -> Array:
         n = self.draws
-        if squares is None:
+        if self.form == "mean" or squares is None:
             return np.asarray(total / n, np.float32)
         if self.form == "squared":
             return np.asarray(squares / n, np.float32)
-        return np.asarray(np.maximum(squares - total * total / n, 0) / (n - 1), np.float32)
+        spread = squares - total * total / n
+        # What the difference of two equal sums leaves is rounding, and would be drawn as if it meant something.
+        spread[spread <= n * np.finfo(np.float64).eps * squares] = 0
+        return np.asarray(spread / (n - 1), np.float32)

@@ -1,10 +1,10 @@
 """Where a run's files go, and under what names: a folder, the current folder, one file, or stdout."""
 
 import contextlib
+import errno
 import os
 import re
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Literal
 
 from saliency_cli.errors import OutputError, UsageError, nearest
 from saliency_cli.registry import Registry
+from saliency_cli.runs.naming import Stems, fitted, labels_by_part
 from saliency_cli.runs.request import ComputeRequest
 from saliency_cli.writers import Writer
 
@@ -20,6 +21,8 @@ WRITERS: Registry[Writer] = Registry("saliency_cli.writers", "format")
 _DRAWN = ("heatmap", "overlay", "panel")
 _PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _FILES = {".npy": "npy", ".npz": "npz", ".json": "json"}
+# Nobody who writes these means a folder.
+_OTHERS = (".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".svg", ".pdf", ".html", ".csv", ".txt", ".jsonl")
 _DEFAULT = {"folder": ("heatmap", "overlay"), "here": ("overlay",), "stdout": ("overlay",)}
 
 Kind = Literal["folder", "here", "file", "stdout"]
@@ -29,7 +32,8 @@ Kind = Literal["folder", "here", "file", "stdout"]
 class Destination:
     """`kind` of output, its `root` (a folder, a file, or the current folder), and the formats written.
 
-    `qualified` says which parts a name needs to be unique: method, target, input.
+    `qualified` says which parts a name needs to be unique: method, target, input. `distinct` holds the
+    plain forms of targets and inputs that would look alike otherwise.
     """
 
     kind: Kind
@@ -37,7 +41,8 @@ class Destination:
     formats: tuple[str, ...]
     qualified: frozenset[str] = frozenset()
     picture_format: str | None = None
-    shared_stems: Mapping[str, int] = field(default_factory=dict)
+    stems: Stems = field(default_factory=Stems)
+    distinct: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def name(self, identity: str, format_name: str, suffix: str, parts: Mapping[str, str]) -> str:
         """Return a file's path, relative to the run folder where there is one.
@@ -47,33 +52,22 @@ class Destination:
         if self.kind in ("file", "stdout"):
             return self.root.as_posix()
         wanted = [
-            plain(parts[key]) for key in ("method", "target", "input") if key in parts and key in self.qualified
+            labels_by_part(self.distinct.get(key, {}), parts[key])
+            for key in ("method", "target", "input")
+            if key in parts and key in self.qualified
         ]
         picture = format_name in _DRAWN
         if self.kind == "folder":
             stem = ".".join([*wanted, format_name] if picture or not wanted else wanted)
             stem = "item" if format_name == "json" else stem
-            return f"maps/{identity}/{stem}{suffix}"
-        path = Path(identity)
-        stem = path.stem if self.shared_stems.get(path.stem, 1) == 1 else identity.replace("/", "_")
-        row = re.search(r"#\d+$", identity)
-        if row and stem == path.stem:
-            stem = f"{Path(identity[: row.start()]).stem}{row[0]}"
-        kinds = (
-            [format_name]
-            if picture and len([f for f in self.formats if f in ("heatmap", "overlay", "panel")]) > 1
-            else []
-        )
-        return ".".join([stem, *wanted, "saliency", *kinds]) + suffix
+            folder, slash, last = identity.rpartition("/")
+            return f"maps/{folder}{slash}{fitted(last)}/{stem}{suffix}"
+        kinds = [format_name] if picture and len([f for f in self.formats if f in _DRAWN]) > 1 else []
+        return fitted(self.stems.of(identity), "." + ".".join([*wanted, "saliency", *kinds]) + suffix)
 
     def path(self, name: str) -> Path:
         """Return where a named file lies."""
         return self.root / name if self.kind == "folder" else Path(name)
-
-
-def plain(text: str) -> str:
-    """Return a text as a part of a file name: letters, digits and a few signs, injective enough to read."""
-    return re.sub(r"[^\w+=,@-]+", "_", text.strip()).strip("_")[:80] or "_"
 
 
 def plan(request: ComputeRequest, identities: Sequence[str] | None, *, samples: int | None) -> Destination:
@@ -84,15 +78,20 @@ def plan(request: ComputeRequest, identities: Sequence[str] | None, *, samples: 
     formats = tuple(dict.fromkeys(_known(request.formats)))
     out = request.out
     if out is None:
-        stems = Counter(Path(identity).stem for identity in dict.fromkeys(identities or ()))
-        return Destination("here", Path(), formats or _DEFAULT["here"], shared_stems=stems)
+        return Destination("here", Path(), formats or _DEFAULT["here"], stems=Stems(identities or ()))
     if out == "-":
         _single_map(request, samples, "-o -")
         if len(formats) > 1 or (formats and formats[0] not in _DRAWN):
             raise UsageError("-o - writes one PNG to stdout", hint="--format heatmap, overlay or panel")
         return Destination("stdout", Path("-"), formats or _DEFAULT["stdout"], picture_format="PNG")
     suffix = Path(out).suffix.lower()
-    if out.endswith(("/", os.sep)) or Path(out).is_dir() or suffix not in (*_PICTURES, *_FILES):
+    if suffix in _OTHERS and not out.endswith(("/", os.sep)) and not os.path.isdir(out):
+        raise UsageError(
+            f"-o {out}: no format ends in {suffix}",
+            hint=f"files end in {', '.join((*_PICTURES, *_FILES))}; -o {out}/ for a folder of that name",
+            reason="bad-output",
+        )
+    if out.endswith(("/", os.sep)) or os.path.isdir(out) or suffix not in (*_PICTURES, *_FILES):
         return Destination("folder", Path(out), formats or _DEFAULT["folder"])
     if len(formats) > 1:
         raise UsageError(
@@ -108,6 +107,8 @@ def plan(request: ComputeRequest, identities: Sequence[str] | None, *, samples: 
         return Destination("file", Path(out), (_FILES[suffix],))
     if formats and formats[0] not in _DRAWN:
         raise UsageError(f"-o {out} is a picture, and --format is {formats[0]}", hint="name the file accordingly")
+    if formats and formats[0] != "overlay" and suffix != ".png":
+        raise UsageError(f"a {formats[0]} is a PNG, and -o {out} ends in {suffix}", hint=f"-o {Path(out).stem}.png")
     return Destination("file", Path(out), formats or ("overlay",), picture_format=_PICTURES[suffix])
 
 
@@ -138,10 +139,11 @@ def _known(formats: tuple[str, ...]) -> Iterator[str]:
 
 def require_writable(destination: Destination) -> None:
     """Raise `OutputError` before any work if the place can't be written to."""
-    folder = destination.root if destination.kind == "folder" else destination.root.parent
-    existing = next((parent for parent in (folder, *folder.absolute().parents) if parent.exists()), Path("/"))
     if destination.kind == "stdout":
         return
+    _umask()  # here, where no other thread runs yet: reading it means setting it
+    folder = destination.root if destination.kind == "folder" else destination.root.parent
+    existing = next((parent for parent in (folder, *folder.absolute().parents) if os.path.exists(parent)), Path("/"))
     if not existing.is_dir():
         raise OutputError(f"'{existing}' is a file, and a folder is needed there", hint="-o with another name")
     if not os.access(existing, os.W_OK | os.X_OK):
@@ -150,6 +152,26 @@ def require_writable(destination: Destination) -> None:
         )
     if destination.kind == "file" and not folder.exists():
         raise OutputError(f"there is no folder '{folder}'", hint=f"mkdir -p {folder}", reason="no-folder")
+
+
+def require_untouched(destination: Destination, paths: Sequence[str]) -> None:
+    """Raise `UsageError` if the one file to write is one of the files that are read."""
+    root = destination.root
+    if destination.kind != "file" or not os.path.exists(root):
+        return
+    for path in paths:
+        if os.path.exists(path) and os.path.samefile(path, root):
+            raise UsageError(f"-o {root} would replace '{path}', which is read", hint="another name for -o")
+
+
+def require_one_map(destination: Destination, inputs: Sequence[str]) -> None:
+    """Raise `UsageError` if one file can't hold the maps of a model's several inputs."""
+    if destination.kind not in ("file", "stdout") or len(inputs) < 2 or destination.formats[0] in ("npz", "json"):
+        return
+    raise UsageError(
+        f"-o {destination.root} holds one map, and the model has {len(inputs)} inputs: {', '.join(inputs)}",
+        hint="-o DIR/ for a folder, or -o FILE.npz for the arrays",
+    )
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -175,8 +197,6 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def cannot_write(path: Path, error: OSError) -> OutputError:
     """Return the error for a file that could not be written, with what to do about it."""
-    import errno
-
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return OutputError(
         f"'{path}' can't be written: {error.strerror}",
@@ -188,7 +208,6 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
 def _umask() -> int:
     global _UMASK
     if _UMASK is None:
-        # Reading it means setting it; once, before threads write, is enough.
         _UMASK = os.umask(0o022)
         os.umask(_UMASK)
     return _UMASK

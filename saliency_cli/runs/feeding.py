@@ -389,7 +389,7 @@ def _from_table(document: Document, spec: InputSpec) -> list[Array]:
     shown = ", ".join(columns[:12]) + ("…" if len(columns) > 12 else "")
     raise InputError(
         f"the input '{spec.name}' takes {wanted}, and the table has {rows} rows of {width} columns: {shown}",
-        hint="leave out the columns that are no features (an id, the label)",
+        hint="leave out the columns that are no features (an id, the label)" if width > (shape[0] or 0) else "",
         reason="wrong-shape",
     )
 

@@ -102,7 +102,7 @@ def inspect_model(path: str, custom_objects: str | None = None) -> InspectRecord
                 shape=InputSpec("", output.shape, "float32").describe(),
                 head=_HEADS.get(facts.head, facts.head),
                 logits_found=facts.logits_found,
-                note=note or ("" if facts.logits_found else "no softmax or sigmoid: the output is taken as it is"),
+                note=note or ("" if facts.logits_found else "taken as it is"),
             )
         )
     return InspectRecord(

@@ -1,0 +1,76 @@
+"""Functions whose gradients are known in closed form, and samples to explain them at."""
+
+import numpy as np
+
+from saliency_cli.differentiable import Answer, Sample
+
+
+def sample_of(baseline=None, *, seed=0, identity="", floating=None, **inputs):
+    """A sample of the given arrays; "absent" is the given arrays, else zero."""
+    absent = {name: np.zeros_like(array) for name, array in inputs.items()} | (baseline or {})
+    return Sample(inputs, tuple(floating or inputs), lambda kind: absent, seed, identity)
+
+
+def linear(b=0.0, **weights):
+    """Σ w·x + b over every input."""
+
+    def function(arrays):
+        return sum(float((w * arrays[name]).sum()) for name, w in weights.items()) + b, weights
+
+    return function
+
+
+def sum_of_squares(arrays):
+    return sum(float((x * x).sum()) for x in arrays.values()), {name: 2 * x for name, x in arrays.items()}
+
+
+def sum_of_cubes(arrays):
+    return sum(float((x**3).sum()) for x in arrays.values()), {name: 3 * x * x for name, x in arrays.items()}
+
+
+def product(arrays):
+    """x₀·x₁ of the one input."""
+    ((name, x),) = arrays.items()
+    return float(x[0] * x[1]), {name: x[::-1].copy()}
+
+
+def product_of_inputs(arrays):
+    a, b = arrays["a"], arrays["b"]
+    return float((a * b).sum()), {"a": b, "b": a}
+
+
+def sum_of_sines(arrays):
+    return sum(float(np.sin(x).sum()) for x in arrays.values()), {name: np.cos(x) for name, x in arrays.items()}
+
+
+def constant(arrays):
+    return 1.5, {name: np.zeros_like(x) for name, x in arrays.items()}
+
+
+def ignores_second(arrays):
+    """sin of the first input; the second plays no part."""
+    first, second = arrays.values()
+    gradients = dict(zip(arrays, (np.cos(first), np.zeros_like(second)), strict=True))
+    return float(np.sin(first).sum()), gradients
+
+
+def drive(method, sample, answer):
+    """Drive a method with `answer(ask) → Answer` for each of its asks, and return its explanation."""
+    attributing = method.attribute(sample)
+    try:
+        ask = next(attributing)
+        while True:
+            ask = attributing.send(answer(ask))
+    except StopIteration as stop:
+        return stop.value
+
+
+def with_tops(sample, first, later):
+    """An `answer` of zero gradients whose top classes are `first` at the sample and `later` in the draws."""
+
+    def answer(ask):
+        zeros = {name: np.zeros(sample.inputs[name].shape) for name in sample.floating}
+        tops = np.array([first]) if ask.unperturbed else np.resize(later, ask.n)
+        return Answer(np.zeros(ask.n), tops, zeros, zeros)
+
+    return answer

@@ -1,0 +1,106 @@
+"""Models without TensorFlow: a quadratic score of known gradient behind the engine's own interface.
+
+The model is chosen by the stem of its path (`picture.keras`); no file is opened. Score of class k:
+Σ aₖ·x + x²/20 over every floating input, with aₖ waves over the values.
+"""
+
+import math
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from saliency_cli.autodiff.packing import Evaluation
+from saliency_cli.errors import ModelError
+from saliency_cli.records import InputSpec, ModelRecord
+from saliency_cli.runs.engine import Engine
+
+CLASSES = 3
+_PICTURE = InputSpec("x", (8, 8, 3), "float32", 2)
+MODELS = {
+    "picture": (_PICTURE,),
+    "five": (InputSpec("x", (8, 8, 5), "float32", 2),),
+    "open": (InputSpec("x", (None, None, 3), "float32", 2),),
+    "table": (InputSpec("x", (4,), "float32"),),
+    "signal": (InputSpec("x", (32, 1), "float32", 1),),
+    "pair": (InputSpec("left", (8, 8, 3), "float32", 2), InputSpec("right", (4,), "float32")),
+    "twins": (InputSpec("a/b", (8, 8, 3), "float32", 2), InputSpec("a_b", (8, 8, 3), "float32", 2)),
+    "nan": (_PICTURE,),
+    "hole": (_PICTURE,),
+    "dead": (_PICTURE,),
+}
+
+
+def waves(k, size):
+    """Return the coefficients of class `k`."""
+    return np.sin(np.arange(size) * (0.7 + 0.3 * k) + k)
+
+
+class Quadratic:
+    """The evaluator: row by row, so that a row's bits can't depend on its batch."""
+
+    def __init__(self, kind, specs, batch, loss):
+        self.kind, self.specs, self.batch, self.loss = kind, specs, batch, loss
+        self.delay = float(os.environ.get("STAND_IN_DELAY", "0"))
+        self.batches = 0
+
+    def __call__(self, inputs, weights, top, truth):
+        time.sleep(self.delay)
+        self.batches += 1
+        rows = [self._row({n: a[i] for n, a in inputs.items()}, weights[i], top[i], truth[i]) for i in range(self.batch)]
+        values, logits, gradients = zip(*rows, strict=True)
+        logits = np.array(logits)
+        return Evaluation(
+            np.array(values),
+            logits.argmax(axis=1),
+            logits,
+            np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True),
+            {name: np.stack([g[name] for g in gradients]).astype(np.float32) for name in inputs},
+        )
+
+    def _row(self, inputs, weights, top, truth):
+        flat = {name: array.reshape(-1).astype(np.float64) for name, array in inputs.items()}
+        slopes = {name: [waves(k, x.size) + x / 10 for k in range(CLASSES)] for name, x in flat.items()}
+        logits = np.array(
+            [sum(waves(k, x.size) @ x + x @ x / 20 for x in flat.values()) / 50 for k in range(CLASSES)]
+        )
+        if self.loss:
+            value = float(np.square(logits - truth).mean())
+            weights = 2 * (logits - truth) / CLASSES
+        else:
+            weights = np.eye(CLASSES)[logits.argmax()] if top else weights
+            value = float(weights @ logits)
+        gradients = {n: sum(w * s for w, s in zip(weights, found, strict=True)) / 50 for n, found in slopes.items()}
+        bright = any(x.mean() > 0.99 for x in flat.values())
+        if self.kind == "nan" and bright:
+            value = math.nan
+        for name, gradient in gradients.items():
+            if self.kind == "dead":
+                gradient[:] = 0
+            if self.kind == "hole" and bright:
+                gradient[0] = math.nan
+            gradients[name] = gradient.reshape(inputs[name].shape)
+        return value, logits, gradients
+
+
+def open_stand_in(request, *, single):
+    """Return the engine of the stand-in that the request's model names."""
+    kind = Path(request.model).stem
+    if kind not in MODELS:
+        raise ModelError(f"'{request.model}' is no model", hint="a .keras file", reason="not-a-model")
+    specs = MODELS[kind]
+    batch = request.batch_size or (1 if single else 4)
+    return Engine(
+        specs=specs,
+        output="scores",
+        classes=CLASSES,
+        shape=(CLASSES,),
+        head="softmax",
+        space="loss" if request.loss else request.space or "logit",
+        evaluator=Quadratic(kind, specs, batch, request.loss),
+        record=ModelRecord(path=request.model, format="stand-in", weights_sha256=f"weights of {kind}"),
+        connected=tuple(spec.name for spec in specs),
+        loss=request.loss,
+        environment={"tensorflow": "none"},
+    )
