@@ -7,6 +7,7 @@ give the same files to the byte.
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 import zipfile
@@ -58,20 +59,24 @@ def build(name: str, folder: Path = HERE) -> Path:
     bare.set_weights(model.get_weights())
     path = folder / f"{name}.keras"
     bare.save(path)
-    _undate(path)
+    _settle(path)
     if name in CLASS_NAMES:
         names = "".join(f"{word}\n" for word in CLASS_NAMES[name])
         (folder / f"{name}.txt").write_text(names, encoding="utf-8")
     return path
 
 
-def _undate(path: Path) -> None:
-    """Take the date out of a model file, so that building it again changes nothing."""
+def _settle(path: Path) -> None:
+    """Take date and memory addresses out of a model file, so that building it again changes nothing."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     metadata = json.loads(members["metadata.json"])
     metadata["date_saved"] = "2000-01-01@00:00:00"
     members["metadata.json"] = json.dumps(metadata).encode()
+    config = members["config.json"].decode()
+    for number, address in enumerate(dict.fromkeys(re.findall(r'"shared_object_id": (\d+)', config)), 1):
+        config = config.replace(f'"shared_object_id": {address}', f'"shared_object_id": {number}')
+    members["config.json"] = config.encode()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             entry = zipfile.ZipInfo(name)  # dated 1980
