@@ -9,7 +9,14 @@ from collections.abc import Sequence
 import click
 
 from saliency_cli.cli.group import saliency
-from saliency_cli.cli.stopping import TerminatedError, flush_stdout, raise_on_sigterm, reader_gone, silence
+from saliency_cli.cli.stopping import (
+    TerminatedError,
+    flush_stdout,
+    occupy_descriptors,
+    raise_on_sigterm,
+    reader_gone,
+    silence,
+)
 from saliency_cli.cli.telling import say, tell
 from saliency_cli.errors import OutputError, SaliencyError, UsageError
 
@@ -22,6 +29,7 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 def main() -> int:
     """Run the command line of this process and return its exit code."""
+    occupy_descriptors()
     raise_on_sigterm()
     return run(sys.argv[1:])
 

@@ -28,14 +28,14 @@ def inspect(model: str, *, as_json: bool, custom_objects: str | None, debug: boo
 
     progress = Progress(quiet=False)
     try:
-        progress.status(f"Loading {model} …")
+        progress.loading(model)
         import msgspec
 
         from saliency_cli.runs.inspect import inspect_model
 
         record = inspect_model(model, custom_objects=custom_objects)
     finally:
-        progress.erase()
+        progress.close()
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(record), indent=2))
         return

@@ -1,68 +1,111 @@
-"""The last line of the terminal: what is going on, erased before anything else is printed.
+"""What is going on, on stderr: a line while the model loads, a bar once the work has lasted a while.
 
-Drawn by hand: one line without a thread never garbles the lines on stdout, which a live display on
-stderr does as soon as both are the same terminal.
+The bar is rich's, imported only when it is shown. It is taken away before anything is printed and put back
+after: stdout's lines may go to the same terminal, and rich knows of its own stream only.
 """
 
 import os
 import shutil
 import sys
+import threading
 import time
+from pathlib import Path
+from typing import Any
 
-from saliency_cli.cli.lines import duration, shorten
+from saliency_cli.cli.lines import shorten
 from saliency_cli.cli.telling import is_terminal, say
 
 PATIENCE = 2.0
-_EVERY = 0.1
-_BAR = 20
 
 
 class Progress:
-    """One status line on stderr, silent where stderr is no terminal."""
+    """The progress of one run; silent where stderr is no terminal."""
 
     def __init__(self, *, quiet: bool) -> None:
         self.active = is_terminal(sys.stderr) and not quiet and os.environ.get("TERM") != "dumb"
-        self.total: int | None = None
-        self._started = time.monotonic()
-        self._drawn_at = 0.0
-        self._shown = False
+        self._status_shown = False
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._bar: Any = None
+        self._task: Any = None
+        self._total: int | None = None
+        self._done = 0
+        self._began = 0.0
 
-    def status(self, text: str) -> None:
-        """Show `text` until something else is shown."""
+    def loading(self, path: str) -> None:
+        """Show that the model is being opened, until something else is shown."""
         if self.active:
             width = shutil.get_terminal_size().columns
-            say(f"\r\x1b[K{shorten(text, width - 1)}", end="", control=True)
-            self._shown = True
+            say(f"\r\x1b[K{shorten(f'Loading {Path(path).name} …', width - 1)}", end="", control=True)
+            self._status_shown = True
 
-    def erase(self) -> None:
-        """Clear the line; call before printing anything."""
-        if self._shown:
+    def clear(self) -> None:
+        """Take the line or bar away; call before printing anything."""
+        if self._status_shown:
             say("\r\x1b[K", end="", control=True)
-            self._shown = False
+            self._status_shown = False
+        with self._lock:
+            if self._bar is not None:
+                self._bar.stop()
 
     def start(self, total: int | None) -> None:
-        """Begin to measure the rate."""
-        self.total, self._started = total, time.monotonic()
-        self.erase()
+        """Begin to wait: the bar comes if the work is not over by then, whether or not a sample is done."""
+        self.clear()
+        self._total, self._began = total, time.monotonic()
+        if self.active and self._timer is None:
+            self._timer = threading.Timer(PATIENCE, self.show)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def show(self) -> None:
+        """Show the bar now."""
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+        from rich.progress import Progress as Bar
+
+        with self._lock:
+            if self._timer is None or self._bar is not None:
+                return
+            self._bar = Bar(
+                SpinnerColumn(),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._task = self._bar.add_task("", total=self._total, completed=self._done, rate="")
+            self._bar.tasks[0].start_time = self._began
+            self._bar.start()
 
     def advance(self, done: int) -> None:
-        """Draw the bar again, once the work has lasted long enough to be worth one."""
-        now = time.monotonic()
-        elapsed = now - self._started
-        if elapsed < PATIENCE or self.total == 1 or done == self.total:
-            return
-        if self._shown and now - self._drawn_at < _EVERY:
-            return
-        self._drawn_at = now
-        self.status(bar(done, self.total, elapsed))
+        """Tell how many samples are over, and put the bar back."""
+        with self._lock:
+            self._done = done
+            if self._bar is not None:
+                speed = self._bar.tasks[0].speed
+                self._bar.update(self._task, completed=done, rate=f"{speed:.3g}/s" if speed else "")
+                self._bar.start()
 
-
-def bar(done: int, total: int | None, elapsed: float) -> str:
-    """Return `━━━━━─────  25 %  500/2,000  12.5/s  2:00 left`."""
-    rate = done / elapsed
-    if not total:
-        return f"{done:,} done  {rate:.3g}/s"
-    full = min(_BAR, _BAR * done // total)
-    left = f"  {duration(max(0, total - done) / rate)} left" if rate else ""
-    share = f"{'━' * full}{'─' * (_BAR - full)}  {100 * done // total} %"
-    return f"{share}  {done:,}/{total:,}  {rate:.3g}/s{left}"
+    def close(self) -> None:
+        """Leave the terminal clean."""
+        self.clear()
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if self._bar is not None:
+                self._bar.stop()
+                self._bar = None

@@ -6,6 +6,8 @@ import signal
 import sys
 from types import FrameType
 
+_STDERR = 2
+
 
 class TerminatedError(KeyboardInterrupt):
     """SIGTERM came. Like Ctrl-C it unwinds the run, so that locks and journals are closed."""
@@ -20,6 +22,16 @@ def raise_on_sigterm() -> None:
 def _terminate(_number: int, _frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     raise TerminatedError
+
+
+def occupy_descriptors() -> None:
+    """Open nothing in place of a closed stdin, stdout or stderr.
+
+    Their numbers would go to the next files opened, and what TensorFlow logs to number 2 into the journal.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
 
 
 def reader_gone(descriptor: int) -> bool:

@@ -42,7 +42,7 @@ class Terminal:
 
     def loading(self, model_path: str) -> None:
         """Show at once that something happens: importing TensorFlow takes seconds."""
-        self._progress.status(f"Loading {Path(model_path).name} …")
+        self._progress.loading(model_path)
 
     def notice(self, text: str) -> None:
         """Print what was chosen for the user."""
@@ -59,13 +59,11 @@ class Terminal:
 
     def item(self, record: "ItemRecord") -> None:
         """Print one sample, as the display's form says."""
-        # A document that comes at the end leaves the bar standing.
-        if self.display.form != "json" or record.status == "error" or self.display.verbose:
-            self._progress.erase()
+        self._progress.clear()
         if self.display.form == "jsonl":
             import msgspec
 
-            click.echo(msgspec.json.encode(record))  # echo flushes: each line is there when the sample is
+            click.echo(msgspec.json.encode(record).decode())  # echo flushes: each line is there when the sample is
         elif self.display.form == "json":
             self._items.append(record)
         if record.status == "error":
@@ -94,13 +92,13 @@ class Terminal:
 
     def close(self) -> None:
         """Leave the terminal clean, however the run ended."""
-        self._progress.erase()
+        self._progress.close()
 
     def _tell_once(self, kind: Literal["note", "warning", "hint"], text: str) -> None:
         if text in self._told or self.display.quiet:
             return
         self._told.add(text)
-        self._progress.erase()
+        self._progress.clear()
         tell(kind, text)
 
     def _failure(self, record: "ItemRecord") -> None:

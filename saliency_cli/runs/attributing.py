@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
 from saliency_cli.autodiff.packing import Job, Packer
-from saliency_cli.differentiable import Array
-from saliency_cli.errors import InputError, UsageError
+from saliency_cli.differentiable import Array, Reduce
+from saliency_cli.errors import InputError, UsageError, nearest
+from saliency_cli.geometry import Resize
 from saliency_cli.readers import Document
 from saliency_cli.records import MapRecord, PredictionRecord
 from saliency_cli.rendering.view import Style, View
@@ -52,6 +53,8 @@ class Attributor:
     ) -> Found:
         """Return the attribution by input, the prediction, the record and the views of one sample."""
         engine = self.engine
+        _require("resize", resize, get_args(Resize))
+        _require("reduce", reduce, (None, *get_args(Reduce)))
         request = ComputeRequest("", target=target, label=label, loss=engine.loss)
         require_labels(request)
         methods = {method: METHODS.build(method, options)}
@@ -90,7 +93,21 @@ class Attributor:
 
 def open_attributor(model: "Model", device: str, *, single: bool, **asked: Any) -> Attributor:
     """Compile a model for one output and space, or loss. `single`: every call is one evaluation."""
-    return Attributor(compile_engine(model, device, ComputeRequest("", **asked), single=single))
+    size = asked.get("batch_size")
+    if size is not None and size < 1:
+        raise UsageError(f"batch_size can't be {size}", hint="1, 8 or 16")
+    request = ComputeRequest("", **asked)
+    if request.loss and request.space:
+        raise UsageError("a space is for a target, and a loss is asked for", hint="leave one of them away")
+    return Attributor(compile_engine(model, device, request, single=single))
+
+
+def _require(what: str, value: Any, known: tuple[Any, ...]) -> None:
+    if value not in known:
+        words = tuple(word for word in known if word)
+        raise UsageError(
+            f"{what} can't be '{value}'", hint=nearest(str(value), words) or f"there are: {', '.join(words)}"
+        )
 
 
 def _documents(x: Any, engine: Engine) -> dict[str, Document]:

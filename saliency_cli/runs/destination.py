@@ -8,11 +8,12 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
-from saliency_cli.errors import OutputError, UsageError, nearest
+from saliency_cli.errors import InputError, OutputError, UsageError, nearest
 from saliency_cli.registry import Registry
 from saliency_cli.runs.naming import Stems, fitted, labels_by_part
+from saliency_cli.runs.places import exists, is_folder, same
 from saliency_cli.runs.request import ComputeRequest
 from saliency_cli.writers import Writer
 
@@ -60,14 +61,26 @@ class Destination:
         if self.kind == "folder":
             stem = ".".join([*wanted, format_name] if picture or not wanted else wanted)
             stem = "item" if format_name == "json" else stem
-            folder, slash, last = identity.rpartition("/")
-            return f"maps/{folder}{slash}{fitted(last)}/{stem}{suffix}"
+            return f"{_folder(identity)}/{stem}{suffix}"
         kinds = [format_name] if picture and len([f for f in self.formats if f in _DRAWN]) > 1 else []
         return fitted(self.stems.of(identity), "." + ".".join([*wanted, "saliency", *kinds]) + suffix)
+
+    def folder(self, identity: str) -> Path:
+        """Return where an input's files lie in a run folder."""
+        return self.root / _folder(identity)
+
+    def reserve(self, identity: str) -> None:
+        """Give an input its name among the current folder's, before others come that would like it too."""
+        if self.kind == "here":
+            self.stems.of(identity)
 
     def path(self, name: str) -> Path:
         """Return where a named file lies."""
         return self.root / name if self.kind == "folder" else Path(name)
+
+
+def _folder(identity: str) -> str:
+    return "/".join(["maps", *(fitted(part) for part in identity.split("/"))])
 
 
 def plan(request: ComputeRequest, identities: Sequence[str] | None, *, samples: int | None) -> Destination:
@@ -85,31 +98,34 @@ def plan(request: ComputeRequest, identities: Sequence[str] | None, *, samples: 
             raise UsageError("-o - writes one PNG to stdout", hint="--format heatmap, overlay or panel")
         return Destination("stdout", Path("-"), formats or _DEFAULT["stdout"], picture_format="PNG")
     suffix = Path(out).suffix.lower()
-    if suffix in _OTHERS and not out.endswith(("/", os.sep)) and not os.path.isdir(out):
+    named_folder = out.endswith(("/", os.sep)) or is_folder(out)
+    if suffix in _OTHERS and not named_folder:
         raise UsageError(
             f"-o {out}: no format ends in {suffix}",
             hint=f"files end in {', '.join((*_PICTURES, *_FILES))}; -o {out}/ for a folder of that name",
             reason="bad-output",
         )
-    if out.endswith(("/", os.sep)) or os.path.isdir(out) or suffix not in (*_PICTURES, *_FILES):
+    if named_folder or suffix not in (*_PICTURES, *_FILES):
         return Destination("folder", Path(out), formats or _DEFAULT["folder"])
+    _single_map(request, samples, f"-o {out}")
+    return _file(out, suffix, formats)
+
+
+def _file(out: str, suffix: str, formats: tuple[str, ...]) -> Destination:
+    """Return the destination of one file, whose suffix and format must agree."""
     if len(formats) > 1:
         raise UsageError(
             f"-o {out} is one file, and {len(formats)} formats were asked for",
             hint=f"-o {Path(out).stem}/ for a folder",
         )
-    _single_map(request, samples, f"-o {out}")
-    if suffix in _FILES:
-        if formats and formats[0] != _FILES[suffix]:
-            raise UsageError(
-                f"-o {out} ends in {suffix}, and --format is {formats[0]}", hint="name the file accordingly"
-            )
-        return Destination("file", Path(out), (_FILES[suffix],))
-    if formats and formats[0] not in _DRAWN:
-        raise UsageError(f"-o {out} is a picture, and --format is {formats[0]}", hint="name the file accordingly")
-    if formats and formats[0] != "overlay" and suffix != ".png":
-        raise UsageError(f"a {formats[0]} is a PNG, and -o {out} ends in {suffix}", hint=f"-o {Path(out).stem}.png")
-    return Destination("file", Path(out), formats or ("overlay",), picture_format=_PICTURES[suffix])
+    asked = formats[0] if formats else _FILES.get(suffix, "overlay")
+    if suffix in _FILES and asked != _FILES[suffix]:
+        raise UsageError(f"-o {out} ends in {suffix}, and --format is {asked}", hint="name the file accordingly")
+    if suffix in _PICTURES and asked not in _DRAWN:
+        raise UsageError(f"-o {out} is a picture, and --format is {asked}", hint="name the file accordingly")
+    if suffix in _PICTURES and asked != "overlay" and suffix != ".png":
+        raise UsageError(f"a {asked} is a PNG, and -o {out} ends in {suffix}", hint=f"-o {Path(out).stem}.png")
+    return Destination("file", Path(out), (asked,), picture_format=_PICTURES.get(suffix))
 
 
 def _single_map(request: ComputeRequest, samples: int | None, what: str) -> None:
@@ -133,7 +149,9 @@ def _known(formats: tuple[str, ...]) -> Iterator[str]:
             yield name
         else:
             raise UsageError(
-                f"no format is called '{name}'", hint=nearest(name, names) or f"there are: {', '.join(names)}, all"
+                f"no format is called '{name}'",
+                hint=nearest(name, names) or f"there are: {', '.join(names)}, all",
+                reason="unknown-format",
             )
 
 
@@ -143,7 +161,7 @@ def require_writable(destination: Destination) -> None:
         return
     _umask()  # here, where no other thread runs yet: reading it means setting it
     folder = destination.root if destination.kind == "folder" else destination.root.parent
-    existing = next((parent for parent in (folder, *folder.absolute().parents) if os.path.exists(parent)), Path("/"))
+    existing = next((parent for parent in (folder, *folder.parents) if exists(parent)), Path())
     if not existing.is_dir():
         raise OutputError(f"'{existing}' is a file, and a folder is needed there", hint="-o with another name")
     if not os.access(existing, os.W_OK | os.X_OK):
@@ -157,10 +175,8 @@ def require_writable(destination: Destination) -> None:
 def require_untouched(destination: Destination, paths: Sequence[str]) -> None:
     """Raise `UsageError` if the one file to write is one of the files that are read."""
     root = destination.root
-    if destination.kind != "file" or not os.path.exists(root):
-        return
-    for path in paths:
-        if os.path.exists(path) and os.path.samefile(path, root):
+    for path in paths if destination.kind == "file" else ():
+        if same(path, root):
             raise UsageError(f"-o {root} would replace '{path}', which is read", hint="another name for -o")
 
 
@@ -175,16 +191,24 @@ def require_one_map(destination: Destination, inputs: Sequence[str]) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: a temporary name in the same folder, then a rename.
+    """Write a file whole or not at all. Raises as `replacing` does."""
+    with replacing(path) as file:
+        file.write(data)
 
-    Raises `OutputError` saying why it could not be written.
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary name in a file's folder, and give it the file's own on leaving without an error.
+
+    Raises `OutputError` saying why it could not be written; `InputError` where it is the name, made of
+    the input's, that no disk takes.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=".saliency-", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+                yield file
             Path(temporary).chmod(0o666 & ~_umask())
             Path(temporary).replace(path)
         except BaseException:
@@ -192,6 +216,9 @@ def write_whole(path: Path, data: bytes) -> None:
                 Path(temporary).unlink()
             raise
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            hint = "-o DIR with a shorter path, or run from nearer to the input"
+            raise InputError(f"'{path}' is too long a path", hint=hint, reason="name-too-long") from error
         raise cannot_write(path, error) from error
 
 

@@ -29,6 +29,15 @@ MEANINGS = {
 _SATURATED = 1e-5
 
 
+def _is_saturated(space: str, probability: float | None) -> bool:
+    """Whether a gradient is next to nothing because of the head: ∂p is p(1 − p), and ∂ log p is 1 − p."""
+    if probability is None:
+        return False
+    if space in ("probability", "loss"):
+        return min(probability, 1 - probability) < _SATURATED
+    return space == "log-probability" and 1 - probability < _SATURATED
+
+
 def require_finite_values(value: float) -> None:
     """Raise `InputError` if the target itself is NaN or infinite."""
     if not np.isfinite(value):
@@ -56,10 +65,8 @@ def flags_of(explanation: Explanation, space: str, probability: float | None) ->
     flags = list(explanation.flags)
     arrays = list(explanation.values.values())
     if not any(np.any(array) for array in arrays):
-        saturated = space in ("probability", "loss") and probability is not None
-        saturated = saturated and min(probability, 1 - probability) < _SATURATED  # type: ignore[operator,type-var]
-        flags.append("saturated" if saturated else "all-zero")
-    elif space in ("probability", "log-probability") and probability is not None and 1 - probability < _SATURATED:
+        flags.append("saturated" if _is_saturated(space, probability) else "all-zero")
+    elif space != "loss" and _is_saturated(space, probability):
         flags.append("saturated")
     elif all(array.size > 1 and np.ptp(array) == 0 for array in arrays):
         flags.append("constant")

@@ -18,6 +18,7 @@ from saliency_cli.geometry import Geometry, Resize
 from saliency_cli.preprocessing import Preparing, baseline, choose, parse_preprocess, prepare_picture
 from saliency_cli.readers import Document
 from saliency_cli.records import InputSpec, Layout, PreparingRecord, ScalingClue, SourceRecord
+from saliency_cli.runs.naming import readable
 from saliency_cli.runs.reading import read_document
 from saliency_cli.runs.sources import Source, read
 
@@ -91,8 +92,10 @@ class Feeder:
         chosen = {spec.name: declared or choose(clues.get(spec.name, ()), spec) for spec in specs}
         return cls(specs, chosen, declared is not None, resize, seed, differentiated)
 
-    def feed(self, source: Source) -> "list[Fed | Unfit]":
+    def feed(self, source: Source, held: Mapping[str, bytes] | None = None) -> "list[Fed | Unfit]":
         """Read a source's files and return its samples, those that hold NaN or infinity as unfit.
+
+        `held` gives the bytes of files that have been read already, by path.
 
         Raises:
             InputError: a file can't be read or doesn't fit the model.
@@ -102,8 +105,8 @@ class Feeder:
         stacks: dict[str, list[Part]] = {}
         records: dict[str, SourceRecord] = {}
         stacked = False
-        for name, path in source.parts:
-            data = read(path)
+        for name, path in self._assigned(source):
+            data = held[path] if held is not None else read(path)
             document = read_document("" if path == "-" else path, data)
             parts, many = self._parts(document, name)
             stacked = stacked or many
@@ -122,6 +125,13 @@ class Feeder:
             )
             for row in rows
         ]
+
+    def _assigned(self, source: Source) -> tuple[tuple[str, str], ...]:
+        """Return a source's parts, those without a name given to the inputs in the model's order."""
+        unnamed = len(source.parts) > 1 and not any(name for name, _ in source.parts)
+        if not unnamed or len(source.parts) != len(self.specs):
+            return source.parts
+        return tuple((spec.name, path) for spec, (_, path) in zip(self.specs, source.parts, strict=True))
 
     def take(self, documents: Mapping[str, Document]) -> "Fed | Unfit":
         """Return the one sample that documents in memory hold, by input name."""
@@ -408,7 +418,7 @@ def _require_finite(name: str, array: Array) -> None:
 def _source_record(path: str, data: bytes, document: Document) -> SourceRecord:
     shown = document.display.shape if document.display is not None else None
     return SourceRecord(
-        path="-" if path == "-" else Path(path).as_posix(),
+        path="-" if path == "-" else Path(readable(path)).as_posix(),
         sha256=sha256(data).hexdigest(),
         width=shown[1] if shown else None,
         height=shown[0] if shown else None,

@@ -13,8 +13,8 @@ _LONGEST_NAME = 255
 
 
 def readable(text: str) -> str:
-    """Return a path's text with the bytes that are no UTF-8 written out (`caf\\xe9.png`), as JSON needs it."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
+    """Return a text that JSON can hold: bytes of a path that are no UTF-8 are written out, after a backslash."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def plain(text: str) -> str:

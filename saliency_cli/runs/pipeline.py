@@ -10,8 +10,8 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -26,12 +26,12 @@ _WRITERS = 2
 
 @dataclass(frozen=True, eq=False)
 class Read(Generic[Taken, Given]):
-    """What reading one source gave: a value or the error it ended with, and when it began."""
+    """What reading one source gave: a value or the error it ended with, and the seconds it took."""
 
     source: Taken
     value: Given | None
     error: SaliencyError | None
-    began: float
+    seconds: float
 
 
 class _Ended:
@@ -85,7 +85,7 @@ class _Arrivals(Generic[Taken]):
 
 def read_ahead(
     sources: Iterable[Taken], work: Callable[[Taken], Given], *, ahead: int, interactive: bool
-) -> Iterator[Read[Taken, Given] | None]:
+) -> Generator[Read[Taken, Given] | None, None, None]:
     """Apply `work` to sources on threads, yielding results in their order, at most `ahead` under way.
 
     With `interactive`, sources may be slow to come (lines of a pipe): a None is yielded when every one
@@ -117,17 +117,18 @@ def read_ahead(
 def _read_one(source: Taken, work: Callable[[Taken], Given]) -> Read[Taken, Given]:
     began = time.perf_counter()
     try:
-        return Read(source, work(source), None, began)
+        value = work(source)
+        return Read(source, value, None, time.perf_counter() - began)
     except SaliencyError as error:
-        return Read(source, None, error, began)
+        return Read(source, None, error, time.perf_counter() - began)
 
 
 class WriteBehind(Generic[Given]):
     """Runs writes on threads and hands their results, in order, to `record` on a thread of its own.
 
     A context manager: leaving it waits for what is under way, so that nothing half written is left and
-    what is written is recorded. An error of a write or of `record` stops the rest and is raised from
-    `submit` or on leaving.
+    what is written is recorded; leaving it with an exception lets go what has not begun. An error of a
+    write or of `record` stops the rest and is raised from `submit` or on leaving.
     """
 
     def __init__(self, record: Callable[[Given], None], *, behind: int) -> None:
@@ -152,10 +153,12 @@ class WriteBehind(Generic[Given]):
     def _run(self) -> None:
         while (future := self._queue.get()) is not None:
             try:
-                if self._error is None:
+                if self._error is None and not future.cancelled():
                     self._record(future.result())
                 else:
                     future.cancel()
+            except CancelledError:
+                pass  # let go because the run was stopped
             except BaseException as error:  # noqa: BLE001 - raised again on the calling thread
                 self._error = error
             finally:
@@ -167,7 +170,16 @@ class WriteBehind(Generic[Given]):
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._queue.put(None)
-        self._thread.join()
-        self._pool.shutdown(wait=True)
+        try:
+            # Stopped from outside, or the writes fail: what has begun is finished, the rest is let go.
+            self._end(cancel=kind is not None)
+        except BaseException:  # Ctrl-C while waiting for the last writes
+            self._end(cancel=True)
+            raise
         if kind is None:
             self._reraise()
+
+    def _end(self, *, cancel: bool) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=cancel)
+        self._thread.join()
+        self._pool.shutdown(wait=True)

@@ -10,9 +10,12 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from saliency_cli.errors import InputError, SaliencyError, UsageError
+from saliency_cli.errors import InputError, SaliencyError, UsageError, nearest
+from saliency_cli.runs.naming import readable
+from saliency_cli.runs.places import exists, is_file, is_folder, same
 from saliency_cli.runs.reading import known_suffixes, picture_suffixes
 from saliency_cli.runs.request import ComputeRequest
 
@@ -31,25 +34,38 @@ class Source:
     error: SaliencyError | None = None
 
 
-def natural(text: str) -> list[tuple[int, int, str]]:
+def natural(text: str) -> tuple[list[tuple[int, int, str]], str]:
     """Return a sort key under which `2.png` comes before `10.png`."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in re.split(r"(\d+)", text)]
+    parts = re.split(r"(\d+)", text)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in parts], text
 
 
 def identify(path: str) -> str:
-    """Return an input's id: its path from the current folder, with `/`, never leaving it upwards."""
+    """Return an input's id: its path from the current folder, with `/`, never leaving it upwards.
+
+    A path that leads out of the current folder goes by its absolute form. Bytes that are no UTF-8 are
+    written out, since an id stands in the JSON and names a folder.
+    """
     if path == STDIN:
         return "stdin"
     relative = os.path.relpath(path)
-    plain = relative if not relative.startswith("..") else str(Path(path).resolve()).lstrip("/\\")
-    return Path(plain).as_posix().replace(":", "_")
+    outside = relative == os.pardir or relative.startswith(os.pardir + os.sep)
+    plain = os.path.abspath(path).lstrip(os.sep) if outside else relative  # noqa: PTH100 - links stay as written
+    identity = Path(readable(plain)).as_posix()
+    # Beside a path of the same look inside the current folder, or of the same bytes written out.
+    return f"{identity}~" if identity != relative and exists(identity) and not same(identity, path) else identity
 
 
 def listed(request: ComputeRequest) -> list[Source] | None:
     """Return every source of a run whose inputs are all known beforehand; None when they come line by line."""
-    if request.files_from is not None:
-        return None
     named = [entry for entry in request.named_inputs if entry[0]]
+    if request.files_from is not None:
+        if named:
+            raise UsageError(
+                "inputs are given both with --input and with --files-from",
+                hint="name them on the lines of --files-from: left=a.png, a tab, right=b.png",
+            )
+        return None
     if named and request.inputs:
         raise UsageError(
             "inputs are given both by name and without",
@@ -57,64 +73,99 @@ def listed(request: ComputeRequest) -> list[Source] | None:
         )
     if named:
         return _paired(named)
-    paths = [path for given in request.inputs for path in _expanded(given)]
-    return list(_distinct(Source(identify(path), (("", path),), _missing(path)) for path in paths))
+    return list(_distinct(source for given in request.inputs for source in _sources(given)))
+
+
+def _sources(given: str) -> Iterator[Source]:
+    """Yield the sources one argument stands for; an argument without any is one that failed."""
+    try:
+        paths = _expanded(given)
+    except InputError as error:
+        yield Source(identify(given), (("", given),), error)
+        return
+    for path in paths:
+        yield Source(identify(path), (("", path),), _missing(path))
 
 
 def streamed(request: ComputeRequest) -> Iterator[Source]:
     """Yield a source for every line of `--files-from`, as it arrives."""
     for given in request.inputs:
-        for path in _expanded(given):
-            yield Source(identify(path), (("", path),), _missing(path))
+        yield from _sources(given)
     assert request.files_from is not None
     for line in _lines(request.files_from, null=request.null_separated):
-        parts = tuple(_named(part) for part in line.split("\t"))
+        whole = line.count("\t") == 0 or is_file(line)
+        parts = tuple(_named(part) for part in ([line] if whole else line.split("\t")))
         missing = next((error for _, path in parts if (error := _missing(path))), None)
         yield Source("+".join(identify(path) for _, path in parts), parts, missing)
 
 
 def _named(text: str) -> tuple[str, str]:
+    """Split `name=path`, unless a file is called so. A `-` among lines is a file's name: stdin is the lines'."""
     name, equals, path = text.partition("=")
-    return (name, path) if equals and not Path(text).exists() and Path(path).exists() else ("", text)
+    if equals and not is_file(text) and is_file(path):
+        return name, path
+    return "", f".{os.sep}{STDIN}" if text == STDIN else text
 
 
 def _lines(file: str, *, null: bool) -> Iterator[str]:
-    separator = b"\0" if null else b"\n"
-    if file != STDIN and not Path(file).is_file():
-        raise UsageError(f"--files-from: there is no file '{file}'", hint="--files-from FILE, or - for stdin")
-    descriptor = os.dup(sys.stdin.fileno()) if file == STDIN else os.open(file, os.O_RDONLY)
-    with os.fdopen(descriptor, "rb", buffering=0) as stream:
-        rest = b""
+    with os.fdopen(_descriptor(file), "rb", buffering=0) as stream:
+        rest, started = b"", False
         # Raw reads return as soon as there is something, so that a line is answered when it arrives.
         while chunk := stream.read(65536):
-            *lines, rest = (rest + chunk).split(separator)
-            yield from (os.fsdecode(line.rstrip(b"\r")) for line in lines if line.strip())
-        if rest.strip():
-            yield os.fsdecode(rest.rstrip(b"\r\n"))
+            if not started:
+                chunk, started = chunk.removeprefix(b"\xef\xbb\xbf"), True
+            *lines, rest = (rest + chunk).split(b"\0" if null else b"\n")
+            yield from _decoded(lines, null=null)
+        yield from _decoded([rest], null=null)
+
+
+def _descriptor(file: str) -> int:
+    if file == STDIN:
+        if sys.stdin is None:
+            raise UsageError("--files-from - reads stdin, which is closed", hint="--files-from FILE")
+        return os.dup(sys.stdin.fileno())
+    if not is_file(file):
+        raise UsageError(f"--files-from: there is no file '{file}'", hint="--files-from FILE, or - for stdin")
+    try:
+        return os.open(file, os.O_RDONLY)
+    except OSError as error:
+        raise UsageError(f"--files-from: '{file}' can't be read: {error.strerror}") from None
+
+
+def _decoded(lines: list[bytes], *, null: bool) -> Iterator[str]:
+    """Yield the names of lines that hold one; NUL-separated ones are taken to the byte."""
+    for line in lines:
+        name = line if null else line.rstrip(b"\r")
+        if name if null else name.strip():
+            yield os.fsdecode(name)
 
 
 def _missing(path: str) -> SaliencyError | None:
-    if path == STDIN or Path(path).is_file():
+    if path == STDIN or is_file(path):
         return None
+    if is_folder(path):
+        return InputError(f"'{path}' is a folder, and a file was expected", reason="not-a-file")
     return InputError(f"there is no file '{path}'", hint=_similar(path), reason="missing-file")
 
 
-def _similar(path: str) -> str:
-    from saliency_cli.errors import nearest
+_SIMILAR_AMONG = 1000
 
+
+def _similar(path: str) -> str:
     parent = Path(path).parent
-    there = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
+    # The first thousand: a long list of missing names in a large folder should not take minutes.
+    there = [entry.name for entry in islice(parent.iterdir(), _SIMILAR_AMONG)] if is_folder(parent) else []
     return nearest(Path(path).name, there) or f"files of {parent}/ are looked up from the current folder"
 
 
 def _expanded(given: str) -> list[str]:
-    if given == STDIN or Path(given).is_file():
+    if given == STDIN or is_file(given):
         return [given]
-    if Path(given).is_dir():
+    if is_folder(given):
         return _folder(Path(given))
     if glob.has_magic(given):
         matches = glob.iglob(given, recursive=True)  # noqa: PTH207 - a pattern may start anywhere
-        found = sorted((path for path in matches if Path(path).is_file()), key=natural)
+        found = sorted((path for path in matches if is_file(path) and not _ours(Path(path))), key=natural)
         if not found:
             raise InputError(
                 f"nothing matches '{given}'", hint="is the pattern meant for this folder?", reason="no-inputs"
@@ -124,8 +175,15 @@ def _expanded(given: str) -> list[str]:
 
 
 def _folder(folder: Path) -> list[str]:
-    """Return a folder's pictures in natural order, or where it has none, its arrays and tables."""
-    files = [str(path) for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    """Return a folder's pictures in natural order, or where it has none, its arrays and tables.
+
+    Hidden files and folders are left out, and so is what an earlier run wrote there.
+    """
+    files = [
+        str(path)
+        for path in folder.rglob("*")
+        if path.is_file() and not _hidden(path.relative_to(folder)) and not _ours(path)
+    ]
     for suffixes in (picture_suffixes(), known_suffixes()):
         found = [path for path in files if Path(path).suffix.lower() in suffixes]
         if found:
@@ -135,6 +193,18 @@ def _folder(folder: Path) -> list[str]:
         hint=f"inputs end in {', '.join(known_suffixes())}",
         reason="no-inputs",
     )
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _ours(path: Path) -> bool:
+    """Whether a file is one that saliency wrote: found again, it would be taken for an input."""
+    if re.search(r"\.saliency(\.(heatmap|overlay|panel))?$", path.stem):
+        return True
+    runs = (parent.parent for parent in path.parents if parent.name == "maps")
+    return any((run / "run.json").is_file() and (run / "items.jsonl").is_file() for run in runs)
 
 
 def _paired(named: list[tuple[str, str]]) -> list[Source]:
@@ -166,16 +236,19 @@ def _distinct(sources: Iterator[Source]) -> Iterator[Source]:
     """Drop a source given twice; tell apart two that would share an id."""
     seen: dict[str, list[tuple[tuple[str, str], ...]]] = {}
     for source in sources:
+        parts = tuple((name, os.path.normpath(path)) for name, path in source.parts)
         same = seen.setdefault(source.id, [])
-        if source.parts in same:
+        if parts in same:
             continue
-        same.append(source.parts)
+        same.append(parts)
         yield source if len(same) == 1 else Source(f"{source.id}~{len(same)}", source.parts, source.error)
 
 
 def read(path: str) -> bytes:
     """Return a file's bytes, or stdin's. Raises `InputError` where it can't be read."""
     if path == STDIN:
+        if sys.stdin is None:
+            raise InputError("stdin is closed, and a picture was expected there", reason="unreadable")
         return sys.stdin.buffer.read()
     try:
         return Path(path).read_bytes()

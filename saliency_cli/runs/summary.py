@@ -1,6 +1,7 @@
 """An attribution in numbers: what an item's record says of it, and a run's metrics over its items."""
 
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -44,15 +45,27 @@ def _places(values: Array, channels: int | None, names: tuple[str, ...]) -> list
     return places
 
 
-def statistics(items: Iterable[ItemRecord]) -> dict[str, dict[str, StatisticRecord]]:
-    """Return each method's metrics over the samples that are done: norms, share of zeros, target, gap."""
-    collected: dict[str, dict[str, list[float]]] = {}
-    for item in items:
-        for method, metric, value in _metrics(item):
-            collected.setdefault(method, {}).setdefault(metric, []).append(value)
-    return {
-        method: {name: _statistic(values) for name, values in found.items()} for method, found in collected.items()
-    }
+class Collected:
+    """Each method's metrics over the samples that are done: norms, share of zeros, target, gap.
+
+    Eight bytes a number is all that is kept of a sample.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[str, dict[str, array[float]]] = {}
+
+    def add(self, item: ItemRecord) -> None:
+        """Take in one sample; one that failed has no numbers."""
+        if item.status == "ok":
+            for method, metric, value in _metrics(item):
+                self._values.setdefault(method, {}).setdefault(metric, array("d")).append(value)
+
+    def statistics(self) -> dict[str, dict[str, StatisticRecord]]:
+        """Return the statistics by method and metric."""
+        return {
+            method: {name: _statistic(values) for name, values in found.items()}
+            for method, found in self._values.items()
+        }
 
 
 def _metrics(item: ItemRecord) -> Iterator[tuple[str, str, float]]:
@@ -69,16 +82,16 @@ def _metrics(item: ItemRecord) -> Iterator[tuple[str, str, float]]:
                 yield found.method, metric, value
 
 
-def _statistic(values: list[float]) -> StatisticRecord:
-    array = np.asarray(values)
-    p05, median, p95 = (float(x) for x in np.percentile(array, (5, 50, 95)))
+def _statistic(collected: "array[float]") -> StatisticRecord:
+    values = np.asarray(collected)
+    p05, median, p95 = (float(x) for x in np.percentile(values, (5, 50, 95)))
     return StatisticRecord(
-        mean=float(array.mean()),
+        mean=float(values.mean()),
         median=median,
         p05=p05,
         p95=p95,
-        min=float(array.min()),
-        max=float(array.max()),
+        min=float(values.min()),
+        max=float(values.max()),
         n=len(values),
     )
 

@@ -1,11 +1,12 @@
 """What each sample should have been: `--label`, or a table of paths and labels, for a loss."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from saliency_cli.errors import InputError, UsageError
+from saliency_cli.runs.places import is_file
 from saliency_cli.runs.request import ComputeRequest
 from saliency_cli.runs.sources import identify
 from saliency_cli.targets import Classes, Target, parse_truth
@@ -20,6 +21,7 @@ class Truths:
     shape: tuple[int, ...]
     label: str | None = None
     by_path: Mapping[str, str] = field(default_factory=dict)
+    by_name: Mapping[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def plan(
@@ -34,7 +36,12 @@ class Truths:
             )
         known = tuple(size for size in shape if size is not None)
         table = _read(request.labels) if request.labels else {}
-        return cls(loss, classes, known, request.label, table)
+        names: dict[str, list[str]] = {}
+        for path in table:
+            names.setdefault(PurePosixPath(path).name, []).append(path)
+        if request.label is not None:
+            _require_sense(request.label, classes, loss, known)
+        return cls(loss, classes, known, request.label, table, names)
 
     @property
     def truth_shape(self) -> tuple[int, ...]:
@@ -45,22 +52,45 @@ class Truths:
         """Return the target of a sample, None without a loss. Raises `InputError` where it has no label."""
         if self.loss is None:
             return None
-        text = self.label if self.label is not None else self._find(identity)
+        text = self.text(identity)
         truth = parse_truth(text, self.classes, self.loss, self.shape)
         import numpy as np
 
         return Target(self.loss, text, np.zeros(0, np.float32), None, truth)
 
-    def _find(self, identity: str) -> str:
+    def text(self, identity: str) -> str:
+        """Return a sample's label as the user wrote it. Raises `InputError` where there is none, or several."""
+        if self.label is not None:
+            return self.label
         plain, _, _ = identity.partition("#")
-        for key in (identity, plain, PurePosixPath(plain).name):
+        for key in (identity, plain):
             if key in self.by_path:
                 return self.by_path[key]
-        raise InputError(
-            f"--labels has no label for '{identity}'",
-            hint=f"a line: {plain},LABEL",
-            reason="no-label",
-        )
+        # A table may name paths from another folder: then one of the two is the end of the other.
+        name = PurePosixPath(plain).name
+        alike = [path for path in self.by_name.get(name, ()) if _ends_alike(path, plain)]
+        labels = {self.by_path[path] for path in alike}
+        if len(labels) == 1:
+            return labels.pop()
+        if labels:
+            raise InputError(
+                f"--labels has several labels for '{identity}': {', '.join(f'{p},{self.by_path[p]}' for p in alike)}",
+                hint=f"a line with the whole path: {plain},LABEL",
+                reason="no-label",
+            )
+        raise InputError(f"--labels has no label for '{identity}'", hint=f"a line: {plain},LABEL", reason="no-label")
+
+
+def _require_sense(label: str, classes: Classes, loss: str, shape: tuple[int, ...]) -> None:
+    """Raise `UsageError` for a wrong label of all inputs: it is the command line's fault, not theirs."""
+    try:
+        parse_truth(label, classes, loss, shape)
+    except InputError as error:
+        raise UsageError(error.message, hint=error.hint, reason=error.reason) from None
+
+
+def _ends_alike(first: str, second: str) -> bool:
+    return f"/{first}".endswith(f"/{second}") or f"/{second}".endswith(f"/{first}")
 
 
 def require_labels(request: ComputeRequest) -> None:
@@ -81,19 +111,32 @@ def require_labels(request: ComputeRequest) -> None:
 
 
 def _read(file: str) -> dict[str, str]:
-    path = Path(file)
-    if not path.is_file():
+    if not is_file(file):
         raise UsageError(f"--labels: there is no file '{file}'", hint="--labels FILE with lines path,label")
     found: dict[str, str] = {}
-    with path.open(newline="", encoding="utf-8-sig") as text:
-        for number, row in enumerate(csv.reader(text), 1):
-            if not row or (number == 1 and [cell.strip().lower() for cell in row[:2]] == ["path", "label"]):
+    # Names that are no UTF-8 come as they would from the file system.
+    with Path(file).open(newline="", encoding="utf-8-sig", errors="surrogateescape") as text:
+        for number, row in enumerate(_rows(text, file), 1):
+            if not "".join(row).strip() or (
+                number == 1 and [c.strip().lower() for c in row[:2]] == ["path", "label"]
+            ):
                 continue
-            if len(row) < 2:
-                raise UsageError(
-                    f"--labels: line {number} of '{file}' has no label: {row[0]}", hint="lines are path,label"
-                )
             label = ",".join(row[1:]).strip()
-            found[identify(row[0].strip())] = label
-            found.setdefault(PurePosixPath(row[0].strip()).name, label)
+            if not label:
+                raise _bad_line(file, number, f"has no label: {row[0]}")
+            path = identify(row[0].strip())
+            if found.setdefault(path, label) != label:
+                raise _bad_line(file, number, f"labels '{path}' as {label}, and a line before as {found[path]}")
     return found
+
+
+def _rows(text: Iterable[str], file: str) -> Iterator[list[str]]:
+    reader = csv.reader(text)
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise _bad_line(file, reader.line_num, f"is not CSV: {error}") from None
+
+
+def _bad_line(file: str, number: int, what: str) -> UsageError:
+    return UsageError(f"--labels: line {number} of '{file}' {what}", hint="lines are path,label", reason="bad-labels")

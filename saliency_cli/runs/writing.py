@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from saliency_cli.differentiable import Method
+from saliency_cli.errors import InputError
 from saliency_cli.records import InputSpec, ItemRecord, MapRecord
 from saliency_cli.rendering.view import Style, View
 from saliency_cli.runs.destination import WRITERS, Destination, write_whole
@@ -77,12 +78,26 @@ class Publisher:
         for files, format_name, writer, views, parts in pending:
             files[format_name] = self.destination.name(record.id, format_name, writer.suffix(views[0]), parts)
         for files, format_name, writer, views, _ in pending:
+            self._require_format(writer, views[0])
             data = writer.encode(views)
             if self.destination.kind == "stdout":
                 shown = data
             else:
                 write_whole(self.destination.path(files[format_name]), data)
         return shown
+
+    def _require_format(self, writer: Writer, view: View) -> None:
+        """Raise `InputError` where the one file asked for is named after another format than it would get."""
+        root = self.destination.root
+        if self.destination.kind != "file" or self.destination.picture_format is None:
+            return
+        suffix = writer.suffix(view)
+        if root.suffix.lower().replace(".jpeg", ".jpg") != suffix:
+            raise InputError(
+                f"a map of this input is drawn as {suffix.removeprefix('.').upper()}, and -o is '{root}'",
+                hint=f"-o {root.with_suffix(suffix)}",
+                reason="picture-format",
+            )
 
     def describe(
         self, fed: Fed, found: Attributed, record: ItemRecord | None = None

@@ -2,7 +2,7 @@
 
 import json
 import math
-from types import SimpleNamespace
+import sys
 
 import pytest
 
@@ -198,16 +198,15 @@ def test_jsonl_is_a_line_as_soon_as_a_sample_is_done(capfd):
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    """Make stderr a terminal, and give a clock to turn."""
-    turned = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(progress, "is_terminal", lambda stream: True)
+def terminal_stderr(monkeypatch):
+    """Make stderr a terminal."""
+    monkeypatch.setattr(progress, "is_terminal", lambda stream: stream is sys.stderr)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(progress.time, "monotonic", lambda: turned.now)
-    return turned
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
 
 
-def test_loading_is_shown_at_once_and_erased(clock, monkeypatch, capfd):
+def test_loading_is_shown_at_once_and_erased(terminal_stderr, monkeypatch, capfd):
     monkeypatch.setenv("NO_COLOR", "1")  # is about colour, not about erasing
     listener = Terminal(Display())
     listener.loading("models/model.keras")
@@ -216,33 +215,35 @@ def test_loading_is_shown_at_once_and_erased(clock, monkeypatch, capfd):
     assert capfd.readouterr().err == "\r\x1b[K"
 
 
-def test_the_bar_waits_two_seconds_and_leaves_no_trace(clock, capfd):
+def test_the_bar_shows_what_is_done_and_leaves_no_trace(terminal_stderr, capfd):
     listener = Terminal(Display())
     listener.planned(4)
     listener.item(item())
-    assert capfd.readouterr().err == ""
-    clock.now = 4.0
-    listener.item(item())
-    assert capfd.readouterr() == (
-        "cat.saliency.png\n",
-        "\r\x1b[K━━━━━━━━━━──────────  50 %  2/4  0.5/s  4.0 s left",
-    )
-    listener.warning("printed on a clean line")
-    assert capfd.readouterr().err == "\r\x1b[Kwarning: printed on a clean line\n"
-    clock.now = 5.0
+    assert capfd.readouterr() == ("cat.saliency.png\n", "")
+    listener._progress.show()  # what the timer does after two seconds
     listener.item(item())
     listener.close()
-    assert capfd.readouterr().err.endswith("1.7 s left\r\x1b[K")
+    out, shown = capfd.readouterr()
+    assert out == "cat.saliency.png\n"
+    assert "1/4" in shown
+    assert "left" in shown
+    assert shown.endswith(("\x1b[2K", "\x1b[1A\x1b[2K", "\x1b[?25h\r\x1b[1A\x1b[2K"))
 
 
-def test_quiet_shows_no_bar(clock, capfd):
+def test_the_bar_comes_by_itself_when_one_sample_is_slow(terminal_stderr, monkeypatch, capfd):
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    listener = Terminal(Display())
+    listener.planned(1)
+    listener._progress._timer.join()
+    listener.close()
+    assert "0/1" in capfd.readouterr().err
+
+
+def test_quiet_shows_no_bar(terminal_stderr, monkeypatch, capfd):
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
     listener = Terminal(Display(quiet=True))
     listener.loading("m.keras")
     listener.planned(4)
-    clock.now = 4.0
     listener.item(item())
+    listener.close()
     assert capfd.readouterr().err == ""
-
-
-def test_an_unknown_total_is_only_counted():
-    assert progress.bar(12, None, 6.0) == "12 done  2/s"

@@ -43,13 +43,13 @@ def saliency(monkeypatch, capfdbinary):
     """Return a function that runs a command line with the stand-in and gives (code, out, err)."""
     monkeypatch.setattr(module, "compute", partial(module.compute, open_engine=open_stand_in))
 
-    def run(*arguments, stdin=None):
-        if stdin is not None:
-            reader, writer = os.pipe()
-            os.write(writer, stdin)
-            os.close(writer)
-            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(os.fdopen(reader, "rb")))
-        code = entry.run([os.fspath(argument) for argument in arguments])
+    def run(*arguments, stdin=b""):
+        reader, writer = os.pipe()
+        os.write(writer, stdin)
+        os.close(writer)
+        with io.TextIOWrapper(os.fdopen(reader, "rb")) as stream, monkeypatch.context() as patch:
+            patch.setattr("sys.stdin", stream)
+            code = entry.run([os.fspath(argument) for argument in arguments])
         out, err = capfdbinary.readouterr()
         return Told(code, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "surrogateescape"))
 

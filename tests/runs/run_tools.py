@@ -34,6 +34,18 @@ def array(path, shape, seed=0):
     return str(path)
 
 
+def called(name, seed=0, folder="in"):
+    """Write a picture under a name of bytes, which need be no text."""
+    path = Path(folder) / os.fsdecode(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Path(picture(f"{folder}/seed.png", seed)).rename(path)
+
+
+def names(folder="."):
+    """Return the names in a folder, sorted."""
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
 def tree(folder):
     """Return the files below a folder, relative, sorted, without the lock."""
     paths = [path for path in Path(folder).rglob("*") if path.is_file() and path.name != ".lock"]

@@ -13,13 +13,15 @@ import numpy as np
 
 from saliency_cli.autodiff.packing import Evaluation
 from saliency_cli.errors import ModelError
-from saliency_cli.records import InputSpec, ModelRecord
+from saliency_cli.records import InputSpec, ModelRecord, ScalingClue
 from saliency_cli.runs.engine import Engine
 
 CLASSES = 3
 _PICTURE = InputSpec("x", (8, 8, 3), "float32", 2)
+_UNIT = ScalingClue("rescaling", "scaled", scale=2.0, offset=-1.0)
 MODELS = {
     "picture": (_PICTURE,),
+    "guessed": (_PICTURE,),
     "five": (InputSpec("x", (8, 8, 5), "float32", 2),),
     "open": (InputSpec("x", (None, None, 3), "float32", 2),),
     "table": (InputSpec("x", (4,), "float32"),),
@@ -47,8 +49,12 @@ class Quadratic:
 
     def __call__(self, inputs, weights, top, truth):
         time.sleep(self.delay)
+        if "STAND_IN_LOG" in os.environ:  # as TensorFlow's own code logs: past Python, to the descriptor
+            os.write(2, b"a line of a library's log\n")
         self.batches += 1
-        rows = [self._row({n: a[i] for n, a in inputs.items()}, weights[i], top[i], truth[i]) for i in range(self.batch)]
+        rows = [
+            self._row({n: a[i] for n, a in inputs.items()}, weights[i], top[i], truth[i]) for i in range(self.batch)
+        ]
         values, logits, gradients = zip(*rows, strict=True)
         logits = np.array(logits)
         return Evaluation(
@@ -102,5 +108,6 @@ def open_stand_in(request, *, single):
         record=ModelRecord(path=request.model, format="stand-in", weights_sha256=f"weights of {kind}"),
         connected=tuple(spec.name for spec in specs),
         loss=request.loss,
+        clues={} if kind == "guessed" else {spec.name: (_UNIT,) for spec in specs},
         environment={"tensorflow": "none"},
     )

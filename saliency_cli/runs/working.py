@@ -1,0 +1,225 @@
+"""The samples of one run on their way: read, computed, written, counted."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, cast
+
+from saliency_cli.autodiff.packing import Job, Outcome, Packer, Query, Reply
+from saliency_cli.errors import InputError, OutputError, SaliencyError, UsageError
+from saliency_cli.records import CountsRecord, ItemRecord
+from saliency_cli.runs import diagnosis
+from saliency_cli.runs.checking import reads_stdin
+from saliency_cli.runs.engine import Engine
+from saliency_cli.runs.explaining import Explained, Question, explain
+from saliency_cli.runs.feeding import Fed, Feeder, Unfit
+from saliency_cli.runs.journal import Journal
+from saliency_cli.runs.listening import Listener
+from saliency_cli.runs.pipeline import Read, WriteBehind, read_ahead
+from saliency_cli.runs.planning import error_record
+from saliency_cli.runs.request import ComputeRequest
+from saliency_cli.runs.sources import STDIN, Source, read
+from saliency_cli.runs.summary import Collected
+from saliency_cli.runs.truth import Truths
+from saliency_cli.runs.writing import Publisher
+
+Result = tuple[ItemRecord, bytes]
+Outcomes = Generator[Outcome, None, None]
+
+
+@dataclass(eq=False)
+class Work:
+    """The samples of one run on their way: read, computed, written, counted."""
+
+    request: ComputeRequest
+    engine: Engine
+    question: Question
+    truths: Truths
+    feeder: Feeder
+    publisher: Publisher
+    journal: Journal | None
+    listen: Listener
+    counts: CountsRecord = field(default_factory=CountsRecord)
+    flags: Counter[str] = field(default_factory=Counter)
+    told: set[str] = field(default_factory=set)
+    collected: Collected = field(default_factory=Collected)
+    stdin: bytes = b""
+    stopped: bool = False
+
+    def run(self, sources: Any) -> None:
+        """Carry every source through."""
+        if reads_stdin(self.request):
+            # Here, where Ctrl-C reaches: a thread that waits for stdin can't be told to stop.
+            self.stdin = read(STDIN)
+        lines = self.request.files_from
+        interactive = lines is not None and not Path(lines).is_file()
+        ahead = max(4, 2 * self.engine.evaluator.batch)
+        packer = Packer(self.engine.evaluator, classes=self.engine.classes, truth_shape=self.truths.truth_shape)
+        with ExitStack() as stack:
+            writes = stack.enter_context(WriteBehind(self._record, behind=max(8, 2 * self.engine.evaluator.batch)))
+            # Closed by name: a traceback would keep them, and their threads, alive.
+            reads = stack.enter_context(
+                closing(read_ahead(sources, self._read, ahead=ahead, interactive=interactive))
+            )
+            outcomes = stack.enter_context(closing(cast(Outcomes, packer.run(self._jobs(reads, writes)))))
+            for outcome in outcomes:
+                fed, began = outcome.key
+                self._forget(fed.id)
+                if outcome.error is not None:
+                    writes.submit(self._failed(fed.id, outcome.error, began, fed))
+                else:
+                    writes.submit(self._published(fed, outcome.result, began))
+
+    def _read(self, source: Source) -> list[Fed | Unfit]:
+        if source.error is not None:
+            raise source.error
+        held = {path: self.stdin if path == STDIN else read(path) for _, path in source.parts}
+        if self._done_before(source, held):
+            return []
+        return self.feeder.feed(source, held)
+
+    def _done_before(self, source: Source, held: Mapping[str, bytes]) -> bool:
+        """Whether the journal holds this very content, so that it need not even be decoded."""
+        done = self.journal.done.get(source.id) if self.journal is not None else None
+        if done is None:
+            return False
+        hashes = {path: sha256(data).hexdigest() for path, data in held.items()}
+        given = [(name, hashes[path]) for name, path in source.parts]
+        if all(name for name, _ in given):
+            same = sorted(given) == sorted(done.hashes)
+        else:
+            same = {known for _, known in done.hashes} == set(hashes.values())
+        return same and done.label == self._label(source.id)
+
+    def _is_done(self, fed: Fed) -> bool:
+        done = self.journal.done.get(fed.id) if self.journal is not None else None
+        if done is None:
+            return False
+        given = [(name, source.sha256) for name, source in fed.sources.items()]
+        return sorted(given) == sorted(done.hashes) and done.label == self._label(fed.id)
+
+    def _label(self, identity: str) -> str | None:
+        """Return the truth a sample would be held to; None where there is none, or none can be found."""
+        if self.truths.loss is None:
+            return None
+        try:
+            return self.truths.text(identity)
+        except InputError:
+            return None
+
+    def _jobs(
+        self, reads: Iterator[Read[Source, list[Fed | Unfit]] | None], writes: WriteBehind[Result]
+    ) -> Iterator[Job | None]:
+        for found in reads:
+            if self.stopped:
+                return
+            if found is None:
+                yield None
+                continue
+            # A sample's time begins when it was read, and goes on when its turn has come: waiting is not its cost.
+            began = time.perf_counter() - found.seconds
+            if found.error is not None:
+                self._forget(found.source.id)
+                writes.submit(self._failed(found.source.id, found.error, began))
+                continue
+            if found.value == []:
+                self._skip(found.source.id)
+            self._require_one(found.value or [])
+            for fed in found.value or []:
+                if isinstance(fed, Unfit):
+                    self._forget(fed.id)
+                    writes.submit(self._failed(fed.id, fed.error, began))
+                elif self._is_done(fed):
+                    self._skip(fed.id)
+                else:
+                    yield Job((fed, began), fed.sample, self._program(fed))
+
+    def _require_one(self, samples: list[Fed | Unfit]) -> None:
+        """Raise `UsageError` where a file turns out to hold several samples, and one file their maps."""
+        destination = self.publisher.destination
+        if len(samples) > 1 and destination.kind in ("file", "stdout"):
+            raise UsageError(
+                f"-o {destination.root} holds one map, and the input is a stack of {len(samples)} samples",
+                hint="-o DIR/ for a folder",
+            )
+
+    def _skip(self, identity: str) -> None:
+        assert self.journal is not None
+        self.counts.skipped += 1
+        self.flags.update(self.journal.done[identity].flags)
+
+    def _forget(self, identity: str) -> None:
+        """Remove the maps of an input that was done before and is done again, since it changed."""
+        if self.journal is not None and identity in self.journal.done:
+            folder = self.publisher.destination.folder(identity)
+            for file in folder.iterdir() if folder.is_dir() else ():
+                if file.is_file():
+                    file.unlink()
+
+    def _program(self, fed: Fed) -> Generator[Query, Reply, Explained]:
+        return (yield from explain(fed.sample, self.question, self.truths.target(fed.id)))
+
+    def _published(self, fed: Fed, explained: Explained, began: float) -> Callable[[], Result]:
+        if fed.guessed and self.request.strict:
+            error = InputError(f"--strict: {diagnosis.MEANINGS['preparing-guessed']}", reason="preparing-guessed")
+            return self._failed(fed.id, error, began, fed)
+        # Before the writers' threads, so that the first to come gets the shorter name.
+        self.publisher.destination.reserve(fed.id)
+
+        def publish() -> Result:
+            try:
+                record, shown = self.publisher.publish(fed, explained, 0.0)
+            except InputError as error:
+                return self._failed(fed.id, error, began, fed)()
+            record.seconds = round(time.perf_counter() - began, 6)
+            return record, shown
+
+        return publish
+
+    @staticmethod
+    def _failed(identity: str, error: SaliencyError, began: float, fed: Fed | None = None) -> Callable[[], Result]:
+        told = error_record(error)
+        sources = dict(fed.sources) if fed else {}
+        seconds = round(time.perf_counter() - began, 6)
+        record = ItemRecord(id=identity, status="error", sources=sources, error=told, seconds=seconds)
+        return lambda: (record, b"")
+
+    def _record(self, result: Result) -> None:
+        """Journal and tell one finished sample. Runs on the recorder's thread, one sample at a time."""
+        record, shown = result
+        if self.journal is not None:
+            self.journal.append(record)
+        else:
+            self.collected.add(record)
+        if shown:
+            _show(shown)
+        if record.status == "error":
+            self.counts.error += 1
+            limit = self.request.max_failures
+            if limit is not None and self.counts.error >= limit and not self.stopped:
+                self.stopped = True
+                self.listen.warning(f"stopped after {self.counts.error} failures (--max-failures {limit})")
+        else:
+            self.counts.ok += 1
+            self.flags.update(record.flags)
+            for flag in record.flags:
+                if flag not in self.told:
+                    self.told.add(flag)
+                    self.listen.warning(f"{record.id}: {diagnosis.MEANINGS[flag]}")
+            for note in dict.fromkeys(note for source in record.sources.values() for note in source.notes):
+                if note not in self.told:
+                    self.told.add(note)
+                    self.listen.notice(f"{record.id}: {note}")
+        self.listen.item(record)
+
+
+def _show(picture: bytes) -> None:
+    if sys.stdout is None:
+        raise OutputError("-o - writes to stdout, which is closed", hint="-o FILE.png", reason="not-writable")
+    sys.stdout.buffer.write(picture)
+    sys.stdout.buffer.flush()
