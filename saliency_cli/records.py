@@ -94,6 +94,7 @@ class TargetRecord(Struct, kw_only=True, frozen=True):
     output: str
     space: str
     label: str
+    index: int | None = None
     value: float | None = None
     probability: float | None = None
     weights: dict[str, float] = {}

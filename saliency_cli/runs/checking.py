@@ -1,9 +1,12 @@
 """What can be wrong with a request, as far as possible found before the model is opened."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from saliency_cli.differentiable import Method
 from saliency_cli.errors import InputError, UsageError, nearest
+from saliency_cli.preprocessing import BASELINES
 from saliency_cli.rendering.colormaps import colormap
 from saliency_cli.rendering.view import Style
 from saliency_cli.runs.destination import Destination, require_untouched, require_writable
@@ -50,6 +53,19 @@ def require_meaning(engine: Engine, request: ComputeRequest) -> None:
             hint=f"--target INDEX (0 to {engine.classes - 1}) or --target all",
             reason="no-top",
         )
+
+
+def require_baselines(methods: Mapping[str, Method]) -> None:
+    """Raise `UsageError` for a baseline that is neither a known kind nor a file."""
+    known = (*BASELINES, "noise", "zero")
+    for method in methods.values():
+        kind = getattr(method, "baseline", None)
+        if isinstance(kind, str) and kind not in known and not Path(kind).is_file():
+            raise UsageError(
+                f"no baseline is called '{kind}', and no such file is there",
+                hint=nearest(kind, known) or f"there are: {', '.join(known)}, or a file",
+                reason="unknown-baseline",
+            )
 
 
 def _stdin_uses(request: ComputeRequest) -> int:

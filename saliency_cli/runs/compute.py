@@ -15,6 +15,7 @@ from saliency_cli.runs.checking import (
     drawing_style,
     like_before,
     qualified,
+    require_baselines,
     require_inputs,
     require_meaning,
     require_one_stdin,
@@ -56,6 +57,7 @@ def compute(request: ComputeRequest, listen: Listener, open_engine: OpenEngine =
     """
     began = time.perf_counter()
     methods = build_methods(request.methods, request.options)
+    require_baselines(methods)
     target = parse_target(request.target)
     require_labels(request)
     style = drawing_style(request)

@@ -109,6 +109,7 @@ def _checked(name: str, target: Target, known: Reply, explanation: Explanation, 
         output=engine.output,
         space=engine.space,
         label=target.label,
+        index=target.index,
         value=float(known.answer.values[0]),
         probability=probability if target.index is not None else None,
         weights={classes.label(i): float(w) for i, w in enumerate(target.weights) if w}

@@ -18,6 +18,7 @@ from saliency_cli.geometry import Geometry, Resize
 from saliency_cli.preprocessing import Preparing, baseline, choose, parse_preprocess, prepare_picture
 from saliency_cli.readers import Document
 from saliency_cli.records import InputSpec, Layout, PreparingRecord, ScalingClue, SourceRecord
+from saliency_cli.runs.fitting import as_dtype, fits, from_array, from_table, layout_of, require_finite
 from saliency_cli.runs.naming import readable
 from saliency_cli.runs.reading import read_document
 from saliency_cli.runs.sources import Source, read
@@ -148,7 +149,7 @@ class Feeder:
         arrays = {spec.name: parts[spec.name].values for spec in self.specs}
         try:
             for name, array in arrays.items():
-                _require_finite(name, array)
+                require_finite(name, array)
         except InputError as error:
             return Unfit(identity, error)
         content = content_hash(arrays)
@@ -225,20 +226,20 @@ class Feeder:
         if document.kind == "picture":
             return {spec.name: [self._picture(document, document.arrays[""], spec)]}, False
         if document.kind == "table":
-            samples = _from_table(document, spec)
+            samples = from_table(document, spec)
             layout: Layout = "table" if len(spec.shape) <= 1 and len(document.columns) > 1 else "signal"
             names = document.columns if layout == "table" or len(spec.shape) > 1 else ()
             parts = [_plain(sample, spec, layout, names, self._given(spec)) for sample in samples]
             return {spec.name: parts}, len(samples) > 1
         array = document.arrays[""]
-        if array.dtype == np.uint8 and len(spec.shape) == 3 and array.ndim in (2, 3) and not _fits(array, spec, 1):
+        if array.dtype == np.uint8 and len(spec.shape) == 3 and array.ndim in (2, 3) and not fits(array, spec, 1):
             picture = array[..., None] if array.ndim == 2 else array
             return {spec.name: [self._picture(document, picture.astype(np.float32), spec)]}, False
-        samples, stacked = _from_array(array, spec)
+        samples, stacked = from_array(array, spec)
         declared = (
             self.preparing[spec.name] if array.dtype == np.uint8 and len(spec.shape) == 3 else self._given(spec)
         )
-        parts = [_plain(sample, spec, _layout(spec), (), declared) for sample in samples]
+        parts = [_plain(sample, spec, layout_of(spec), (), declared) for sample in samples]
         return {spec.name: parts}, stacked
 
     def _given(self, spec: InputSpec) -> Preparing:
@@ -256,7 +257,7 @@ class Feeder:
         preparing = self.preparing[spec.name]
         values = preparing.apply(raw, spec.channels if len(spec.shape) == 3 else None)
         return Part(
-            values=_as_dtype(values, spec),
+            values=as_dtype(values, spec),
             raw=raw,
             layout="picture",
             preparing=preparing,
@@ -322,97 +323,7 @@ def _plain(
 ) -> Part:
     raw = np.asarray(sample, np.float32) if spec.floating else np.asarray(sample)
     values = preparing.apply(raw, spec.channels if len(spec.shape) == 3 else None) if spec.floating else raw
-    return Part(_as_dtype(values, spec), raw, layout, preparing, names=names)
-
-
-def _as_dtype(values: Array, spec: InputSpec) -> Array:
-    if spec.floating:
-        return np.ascontiguousarray(values, np.float64 if spec.dtype == "float64" else np.float32)
-    if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
-        raise InputError(
-            f"the input '{spec.name}' takes whole numbers ({spec.dtype}), and fractions came", reason="wrong-dtype"
-        )
-    return np.ascontiguousarray(values, np.dtype(spec.dtype))
-
-
-def _layout(spec: InputSpec) -> Layout:
-    """How an array of an input is best drawn."""
-    shape = [size or 0 for size in spec.shape]
-    if len(shape) == 3:
-        return "picture"
-    if len(shape) == 2:
-        square = min(shape) >= 16 and max(shape) <= 4 * min(shape)
-        return "picture" if square else "signal"
-    if len(shape) == 1:
-        return "signal" if shape[0] > 64 else "table"
-    return "array"
-
-
-def _fits(array: Array, spec: InputSpec, extra: int) -> bool:
-    """Whether an array is a sample of the spec, or with up to `extra` leading axes a stack of them."""
-    leading = array.ndim - len(spec.shape)
-    if not 0 <= leading <= extra:
-        return False
-    return all(want in (None, got) for want, got in zip(spec.shape, array.shape[leading:], strict=True))
-
-
-def _from_array(array: Array, spec: InputSpec) -> tuple[list[Array], bool]:
-    """Return an array's samples and whether it was a stack; a missing channel axis of length 1 is added."""
-    if array.dtype.kind not in "buif":
-        raise InputError(f"the array holds {array.dtype}, and numbers were expected", reason="wrong-dtype")
-    candidates = [array]
-    if spec.shape and 1 in (spec.shape[-1], spec.shape[0]):
-        candidates.append(np.expand_dims(array, -1) if spec.shape[-1] == 1 else array)
-        if spec.shape[0] == 1 and array.ndim:
-            candidates.append(np.expand_dims(array, 0 if array.ndim < len(spec.shape) else 1))
-    for candidate in candidates:
-        if _fits(candidate, spec, 0):
-            return [candidate], False
-        if _fits(candidate, spec, 1):
-            if not len(candidate):
-                raise InputError("the stack holds no sample", reason="empty-file")
-            return list(candidate), True
-    came = "×".join(str(size) for size in array.shape) or "a single number"
-    raise InputError(
-        f"the input '{spec.name}' takes {spec.describe()} (or a stack n×{spec.describe()}), and the array is {came}",
-        hint="saliency inspect MODEL shows the inputs",
-        reason="wrong-shape",
-    )
-
-
-def _from_table(document: Document, spec: InputSpec) -> list[Array]:
-    """Return a table's samples: its rows for a model of features, or one signal of rows × columns."""
-    table, columns = document.arrays[""], document.columns
-    rows, width = table.shape
-    shape = spec.shape
-    if len(shape) == 1:
-        if shape[0] in (None, width):
-            return list(table)
-        if width == 1 and shape[0] == rows:
-            return [table[:, 0]]
-    if len(shape) == 2:
-        if shape[1] in (None, width) and shape[0] in (None, rows):
-            return [table]
-        if spec.channels == 0 and shape[0] in (None, width) and shape[1] in (None, rows):
-            return [np.ascontiguousarray(table.T)]
-    wanted = f"{shape[0]} columns, a row a sample" if len(shape) == 1 else f"{spec.describe()} (rows × columns)"
-    shown = ", ".join(columns[:12]) + ("…" if len(columns) > 12 else "")
-    raise InputError(
-        f"the input '{spec.name}' takes {wanted}, and the table has {rows} rows of {width} columns: {shown}",
-        hint="leave out the columns that are no features (an id, the label)" if width > (shape[0] or 0) else "",
-        reason="wrong-shape",
-    )
-
-
-def _require_finite(name: str, array: Array) -> None:
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        bad = np.argwhere(~np.isfinite(array))
-        place = ", ".join(str(i) for i in bad[0])
-        raise InputError(
-            f"the input '{name}' holds {len(bad)} values that are NaN or infinite, the first at [{place}]",
-            hint="an attribution of NaN means nothing: mend the file",
-            reason="non-finite-input",
-        )
+    return Part(as_dtype(values, spec), raw, layout, preparing, names=names)
 
 
 def _source_record(path: str, data: bytes, document: Document) -> SourceRecord:

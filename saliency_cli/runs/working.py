@@ -58,10 +58,11 @@ class Work:
             self.stdin = read(STDIN)
         lines = self.request.files_from
         interactive = lines is not None and not Path(lines).is_file()
-        ahead = max(4, 2 * self.engine.evaluator.batch)
+        # A decoded photograph is tens of megabytes: no more of them wait than keep the engine fed.
+        ahead = 2 + self.engine.evaluator.batch
         packer = Packer(self.engine.evaluator, classes=self.engine.classes, truth_shape=self.truths.truth_shape)
         with ExitStack() as stack:
-            writes = stack.enter_context(WriteBehind(self._record, behind=max(8, 2 * self.engine.evaluator.batch)))
+            writes = stack.enter_context(WriteBehind(self._record, behind=2 + self.engine.evaluator.batch))
             # Closed by name: a traceback would keep them, and their threads, alive.
             reads = stack.enter_context(
                 closing(read_ahead(sources, self._read, ahead=ahead, interactive=interactive))
