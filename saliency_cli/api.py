@@ -9,10 +9,11 @@ a.values, a.to_image()
 ```
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from saliency_cli.differentiable import Array
@@ -103,7 +104,7 @@ class SaliencyModel:
 
     def attribute(
         self,
-        x: "Array | Mapping[str, Array] | str",
+        x: "Array | Mapping[str, Array] | str | PathLike[str]",
         *,
         method: str = "gradient",
         target: str | int = "top",
@@ -112,7 +113,7 @@ class SaliencyModel:
         output_name: str | None = None,
         loss: str | None = None,
         label: str | float | None = None,
-        class_names: tuple[str, ...] = (),
+        class_names: Sequence[str] = (),
         preprocess: str = "auto",
         resize: str = "stretch",
         reduce: str | None = None,
@@ -154,12 +155,12 @@ class SaliencyModel:
                 single=key[4],
             )
         found = self._attributors[key].attribute(
-            x,
+            fspath(x) if isinstance(x, PathLike) else x,
             method=method,
             options=options or {},
             target=str(target),
             label=None if label is None else str(label),
-            class_names=class_names,
+            class_names=tuple(class_names),
             preprocess=preprocess,
             resize=resize,
             reduce=reduce,
@@ -169,7 +170,11 @@ class SaliencyModel:
 
 
 def load(
-    path: str, *, custom_objects: str | None = None, device: str | None = None, threads: int | None = None
+    path: "str | PathLike[str]",
+    *,
+    custom_objects: "str | PathLike[str] | None" = None,
+    device: str | None = None,
+    threads: int | None = None,
 ) -> SaliencyModel:
     """Load a saved model, with Keras's safe mode on.
 
@@ -185,7 +190,8 @@ def load(
     from saliency_cli.runs.engine import open_model
     from saliency_cli.runs.request import ComputeRequest
 
-    model, name = open_model(ComputeRequest(path, device=device, threads=threads, custom_objects=custom_objects))
+    objects = None if custom_objects is None else fspath(custom_objects)
+    model, name = open_model(ComputeRequest(fspath(path), device=device, threads=threads, custom_objects=objects))
     return SaliencyModel(model, name)
 
 
@@ -196,7 +202,9 @@ def wrap(model: Any, *, device: str | None = None) -> SaliencyModel:
     return SaliencyModel(*wrap_model(model, device))
 
 
-def attribute(path: str, x: "Array | Mapping[str, Array] | str", **arguments: Any) -> Attribution:
+def attribute(
+    path: "str | PathLike[str]", x: "Array | Mapping[str, Array] | str | PathLike[str]", **arguments: Any
+) -> Attribution:
     """Load a model and attribute one sample: `load(path).attribute(x, …)`."""
     return load(path).attribute(x, **arguments)
 

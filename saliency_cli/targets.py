@@ -10,7 +10,6 @@ The grammar: `top`, `top:3`, `all`, an index, a class name, or a sum such as `cl
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -85,7 +84,7 @@ def parse_target(text: str) -> TargetText:
         if count < 1:
             raise _misread(text)
         return TargetText(stripped, top=count)
-    if not stripped or re.fullmatch(r"top\s*(:.*|[^\w:]*\d+)", stripped):
+    if re.fullmatch(r"top\s*(:.*|[^\w:]*\d+)|(.*\s)?[+-]?", stripped):
         raise _misread(text)
     parts = _SPLIT.split(stripped)
     terms = []
@@ -230,32 +229,56 @@ def parse_truth(text: str, classes: Classes, loss: str, shape: tuple[int, ...]) 
 
 def _numbers(text: str) -> list[float] | None:
     try:
-        return [float(part) for part in text.split(",")]
+        found = [float(part) for part in text.split(",")]
     except ValueError:
         return None
+    if not np.isfinite(found).all():
+        raise InputError(f"the label '{text}' is not a finite number", reason="bad-label")
+    return found
 
 
 def read_class_names(text: str) -> tuple[str, ...]:
-    """Read class names: one a line, a JSON list, or a JSON object of index → name (or [id, name])."""
-    if text.lstrip()[:1] in ("[", "{"):
-        import msgspec
+    """Read class names: one a line, or JSON.
 
-        try:
-            found = msgspec.json.decode(text)
-        except msgspec.DecodeError as error:
-            raise UsageError(f"the class names are not JSON: {error}", reason="class-names") from None
-        if isinstance(found, dict):
-            found = [found[key] for key in sorted(found, key=int)]
-        return tuple(str(entry[-1] if isinstance(entry, list) else entry) for entry in found)
-    lines = [line.strip() for line in text.lstrip("\ufeff").splitlines()]
+    JSON may be a list of names, an object of index → name, or one of name → index (Keras's
+    `class_indices`); a name may be `[id, name]`. Raises `UsageError` for anything else.
+    """
+    text = text.lstrip("\ufeff")
+    if text.lstrip()[:1] in ("[", "{"):
+        return _names_in_json(text)
+    lines = [line.strip() for line in text.splitlines()]
     while lines and not lines[-1]:
         lines.pop()
     # Teachable Machine and others write "0 cat": the number is the line's own.
     if lines and all(re.match(rf"{row}\s+\S", line) for row, line in enumerate(lines)):
         lines = [line.split(maxsplit=1)[1] for line in lines]
+    if not lines:
+        raise _unnamed("there are none")
     return tuple(lines)
 
 
-def ranked(scores: Array) -> Sequence[int]:
-    """Return class indices from the highest score down, ties to the lower index."""
-    return [int(index) for index in np.argsort(-scores, kind="stable")]
+def _names_in_json(text: str) -> tuple[str, ...]:
+    import msgspec
+
+    try:
+        found = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise _unnamed(f"not JSON: {error}") from None
+    if isinstance(found, dict):
+        if all(isinstance(value, int) for value in found.values()):
+            found = {str(index): name for name, index in found.items()}
+        missing = next((i for i in range(len(found)) if str(i) not in found), None)
+        if missing is not None:
+            raise _unnamed(f"the object has {len(found)} classes, and none of them is number {missing}")
+        found = [found[str(i)] for i in range(len(found))]
+    if not found or not all(entry or entry == 0 for entry in found):
+        raise _unnamed("there are none" if not found else "one is empty")
+    return tuple(str(entry[-1] if isinstance(entry, list) else entry) for entry in found)
+
+
+def _unnamed(what: str) -> UsageError:
+    return UsageError(
+        f"the class names can't be read: {what}",
+        hint='one name a line, a JSON list, or a JSON object such as {"0": "cat", "1": "dog"}',
+        reason="class-names",
+    )

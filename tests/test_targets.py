@@ -1,5 +1,7 @@
 """The grammar of `--target`, `--label` and `--class-names`, and what a user reads where they are wrong."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,10 +11,8 @@ from saliency_cli.errors import InputError, UsageError
 from saliency_cli.targets import (
     Classes,
     check_target,
-    class_index,
     parse_target,
     parse_truth,
-    ranked,
     read_class_names,
     resolve,
 )
@@ -82,7 +82,9 @@ def test_what_a_text_means_among_names(text, expected):
     assert weights_of(text, NAMED) == expected
 
 
-@pytest.mark.parametrize("text", ["", "  ", "top:0", "top:", "top:x", "top: 3", "top 3", "top-3", "top:-1", "3 - ", "class:"])
+@pytest.mark.parametrize(
+    "text", ["", "  ", "top:0", "top:", "top:x", "top: 3", "top 3", "top-3", "top:-1", "3 - ", "+", "class:"]
+)
 def test_a_text_without_sense(text):
     with pytest.raises(UsageError) as caught:
         parse_target(text)
@@ -135,7 +137,6 @@ def test_two_classes_of_one_name_are_not_guessed_at():
 
 def test_ties_go_to_the_lower_index():
     assert weights_of("top:2", Classes(3), np.float32([1, 5, 5])) == unit(1, 2, n=3)
-    assert ranked(np.float32([1, 5, 5])) == [1, 2, 0]
 
 
 def test_targets_know_their_names():
@@ -151,7 +152,7 @@ def test_only_top_needs_a_prediction():
     assert not any(parse_target(text).needs_prediction for text in ("all", "3", "cat - dog"))
 
 
-@given(terms=st.lists(st.tuples(st.integers(-40, 40).map(lambda n: n / 4), st.integers(0, 5)), min_size=1, max_size=5))
+@given(terms=st.lists(st.tuples(st.sampled_from([-10, -0.25, 0.5, 1, 3.75]), st.integers(0, 5)), min_size=1))
 def test_any_sum_is_read_as_written(terms):
     text = "".join(f" {'-' if c < 0 else '+'} {abs(c)}*class:{i}" for c, i in terms).removeprefix(" + ").strip()
     expected = np.zeros(6)
@@ -163,10 +164,8 @@ def test_any_sum_is_read_as_written(terms):
 
 @given(text=st.text(max_size=12))
 def test_any_text_is_a_target_or_a_usage_error(text):
-    try:
+    with contextlib.suppress(UsageError):
         check_target(parse_target(text), NAMED)
-    except UsageError as error:
-        assert error.message
 
 
 @pytest.mark.parametrize(
@@ -181,21 +180,21 @@ def test_any_text_is_a_target_or_a_usage_error(text):
         ("7 up\n1 dog", ("7 up", "1 dog")),
         ('["cat", "dog"]', ("cat", "dog")),
         ('{"0": "cat", "1": "dog"}', ("cat", "dog")),
-        ('{"10": "k", "9": "j", "0": "a"}', ("a", "j", "k")),
+        ('{"2": "k", "1": "j", "0": "a"}', ("a", "j", "k")),
+        ('{"dog": 1, "cat": 0}', ("cat", "dog")),
         ('{"0": ["n01440764", "tench"], "1": ["n01443537", "goldfish"]}', ("tench", "goldfish")),
         ('[["n01440764", "tench"], ["n01443537", "goldfish"]]', ("tench", "goldfish")),
         ("[1, 2]", ("1", "2")),
     ],
 )
 def test_class_names_files(text, names):
-    if names == ("a", "j", "k"):
-        with pytest.raises(UsageError, match="0 to 2"):
-            read_class_names(text)
-    else:
-        assert read_class_names(text) == names
+    assert read_class_names(text) == names
 
 
-@pytest.mark.parametrize("text", ['["cat", ', '{"cat": 0, "dog": 1}', '{"0": []}', "", "  \n"])
+@pytest.mark.parametrize(
+    "text",
+    ['["cat", ', '{"cat": 0, "dog": 7}', '{"10": "k", "0": "a"}', '{"0": []}', '["a", ""]', "[]", "{}", "", "  \n"],
+)
 def test_class_names_files_that_are_broken(text):
     with pytest.raises(UsageError) as caught:
         read_class_names(text)

@@ -7,6 +7,7 @@ weights `w` are an input, so another class never traces again; a row that asks f
 its weights chosen in the graph, from its own logits.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -82,7 +83,10 @@ class Compiled:
             function = tf.function(self._emit, autograph=False).get_concrete_function(signature, *rows)
         self.traced_facts = self._facts_of(function.graph)
         if not self.traced_facts.connected:
-            reasons = "; ".join(self.traced_facts.disconnected.values()) or "the model has no floating input"
+            held = [spec for spec in self.model.inputs if not spec.floating]
+            reasons = "; ".join(
+                [*self.traced_facts.disconnected.values(), *(f"input '{s.name}' is {s.dtype}" for s in held)]
+            ) + (", and integers have no gradient" if held else "")
             raise ModelError(
                 f"the target can't be differentiated with respect to any input: {reasons}",
                 hint="saliency inspect MODEL shows which inputs can be differentiated",
@@ -97,10 +101,16 @@ class Compiled:
             tape.watch(watched)
             traced = self.model.forward(named)
             head = find_head(_with_classes(traced.outputs[self.output]))
+            if head.output.shape[-1] is None:
+                raise ModelError(
+                    f"the last axis of the output '{self.output}' varies, so it has no number of classes",
+                    hint="save a model whose last layer has a fixed number of units",
+                    reason="varying-classes",
+                )
             logits = _per_class(head.scores("logit" if head.logits is not None else "output"))
             tops = tf.argmax(logits, axis=-1)
             if self._loss:
-                values = _per_sample(self._loss(truth, head), self.batch)
+                values = _per_sample(self._loss(self._shaped(truth, head), head), self.batch)
             else:
                 scores = _per_class(head.scores(self.space_for(head)))
                 chosen = tf.one_hot(tops, scores.shape[-1], dtype=scores.dtype)
@@ -113,6 +123,14 @@ class Compiled:
             tops = tf.fill((self.batch,), tf.constant(-1, tf.int64))
         found = {name: g for name, g in zip(self.floating, gradients, strict=True) if g is not None}
         return values, tops, logits, readable, {name: tf.convert_to_tensor(g) for name, g in found.items()}
+
+    def _shaped(self, truth: Tensor, head: Head) -> Tensor:
+        """Give the truth the shape a loss expects: the output's, or a class for each of its places."""
+        shape = head.output.shape
+        if "sparse" in (self.loss_name or ""):
+            places = shape[1:-1]
+            return tf.broadcast_to(tf.reshape(truth, (self.batch, *(1 for _ in places))), (self.batch, *places))
+        return tf.ensure_shape(tf.cast(truth, head.output.dtype), shape)
 
     def space_for(self, head: Head) -> str:
         """Return the space asked for, or the head's own default."""
@@ -130,7 +148,7 @@ class Compiled:
             output_shape=tuple(head.output.shape[1:]),
             connected=tuple(name for name in self.floating if name not in lost),
             disconnected={name: why_disconnected(name, named[name], values) for name in lost},
-            stochastic=stochastic_operations(graph),
+            stochastic=_stochastic(graph, tuple(traced.layers)),
             layers={path: _shape(tensor) for path, tensor in traced.layers.items()},
         )
 
@@ -153,7 +171,7 @@ class Compiled:
 
 
 def _with_classes(output: Tensor) -> Tensor:
-    return output[:, None] if output.shape.rank == 1 else output
+    return tf.expand_dims(output, -1) if output.shape.rank == 1 else output
 
 
 def _per_class(scores: Tensor) -> Tensor:
@@ -163,7 +181,8 @@ def _per_class(scores: Tensor) -> Tensor:
 
 
 def _per_sample(loss: Tensor, batch: int) -> Tensor:
-    loss = tf.reshape(tf.cast(loss, tf.float32), (batch, -1))
+    loss = loss if loss.dtype == tf.float64 else tf.cast(loss, tf.float32)
+    loss = tf.reshape(loss, (batch, -1))
     return tf.reduce_mean(loss, axis=-1)
 
 
@@ -171,15 +190,31 @@ def _shape(tensor: Tensor) -> tuple[int | None, ...]:
     return tuple(tensor.shape[1:]) if tensor.shape.rank else ()
 
 
-def stochastic_operations(graph: Any) -> tuple[str, ...]:
-    """Return the layers (as name scopes) whose random operations are active in a traced graph."""
-    found: dict[str, None] = {}
+def _stochastic(graph: Any, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the layers (by path, else as name scopes) whose random operations are active in a traced graph."""
     graphs = [graph, *(function.graph for function in _inner_functions(graph))]
-    for operation in (op for inner in graphs for op in inner.get_operations()):
-        if "Random" in operation.type and not operation.type.startswith("RandomShuffleQueue"):
-            scope = operation.name.rsplit("/", 2)
-            found[scope[0] if len(scope) > 1 else operation.name] = None
-    return tuple(found)
+    operations = (op for inner in graphs for op in inner.get_operations() if "Random" in op.type)
+    return tuple(dict.fromkeys(_layer_of(operation.name, paths) for operation in operations))
+
+
+def _layer_of(operation: str, paths: tuple[str, ...]) -> str:
+    """Return the innermost layer an operation's name speaks of; a scope used again has a number behind it."""
+    scopes = operation.split("/")
+
+    def speaks_of(path: str) -> bool:
+        wanted = path.split("/")
+        return any(
+            all(
+                re.fullmatch(re.escape(want) + r"(_\d+)?", scope)
+                for want, scope in zip(wanted, scopes[i:], strict=False)
+            )
+            for i in range(len(scopes) - len(wanted) + 1)
+        )
+
+    found = [path for path in paths if speaks_of(path)]
+    if found:
+        return max(found, key=lambda path: (path.count("/"), len(path)))
+    return operation.rsplit("/", 2)[0]
 
 
 def _inner_functions(graph: Any) -> list[Any]:

@@ -7,7 +7,7 @@ Tensor = Any
 # Operations whose derivative is undefined or dropped, as a user would call them.
 _BLOCKING = {
     "ArgMax": "argmax", "ArgMin": "argmin", "Round": "round", "Rint": "round", "Floor": "floor", "Ceil": "ceil",
-    "Sign": "sign", "Greater": "a comparison", "GreaterEqual": "a comparison", "Less": "a comparison",
+    "Greater": "a comparison", "GreaterEqual": "a comparison", "Less": "a comparison",
     "LessEqual": "a comparison", "Equal": "a comparison", "NotEqual": "a comparison", "OneHot": "one-hot",
     "StopGradient": "stop_gradient", "Bucketize": "discretization", "UnravelIndex": "an index",
     "StringToHashBucketFast": "hashing", "LookupTableFindV2": "a lookup table",
@@ -20,8 +20,6 @@ def why_disconnected(name: str, source: Tensor, target: Tensor) -> str:
     Walks forward from the input over every operation that feeds the target. Either no path leads there,
     or every path passes an operation without a derivative, which is named with its layer.
     """
-    if not source.dtype.is_floating:
-        return f"input '{name}' is {source.dtype.name}: integers have no gradient"
     needed = _ancestors(target.op)
     blocking: list[Any] = []
     reached = {source.op}
@@ -42,7 +40,8 @@ def why_disconnected(name: str, source: Tensor, target: Tensor) -> str:
         return f"input '{name}' is not connected to the target: the output does not depend on it"
     if not blocking:
         return f"input '{name}' reaches the target only through an operation without a gradient"
-    first = blocking[0]
+    # A comparison beside the true obstacle is often a part of it (argmax compares with zero first).
+    first = min(blocking, key=lambda operation: _BLOCKING.get(operation.type) == "a comparison")
     what = _BLOCKING.get(first.type, f"a cast to {first.outputs[0].dtype.name}")
     scope = first.name.rpartition("/")[0]
     return f"input '{name}' reaches the target only through {what} ({scope or first.name}), which has no gradient"

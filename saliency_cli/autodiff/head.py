@@ -9,11 +9,13 @@ another axis than the last, one written out by hand, a hard sigmoid, anything th
 from typing import Any, NamedTuple
 
 from saliency_cli.autodiff.runtime import tf
-from saliency_cli.errors import UsageError
+from saliency_cli.errors import UsageError, nearest
 
 Tensor = Any
 
-_TRANSPARENT = ("Identity", "Cast", "Reshape", "EnsureShape", "StopGradient", "PreventGradient", "Squeeze")
+SPACES = ("logit", "probability", "log-probability")
+
+_TRANSPARENT = ("Identity", "Cast", "Reshape", "EnsureShape", "Squeeze", "ExpandDims")
 _LINEAR = (
     "BiasAdd",
     "MatMul",
@@ -53,6 +55,10 @@ class Head(NamedTuple):
         """
         if space == "output":
             return self.output
+        if space not in SPACES:
+            raise UsageError(
+                f"there is no space '{space}'", hint=nearest(space, SPACES) or f"there are: {', '.join(SPACES)}"
+            )
         if self.logits is None:
             raise UsageError(
                 f"--space {space} needs a softmax or sigmoid at the end of the model; its last operation is "
@@ -66,14 +72,14 @@ class Head(NamedTuple):
         if space == "logit":
             return z
         if self.kind == "softmax":
-            return self.output if space == "probability" else tf.nn.log_softmax(z)
+            return tf.nn.softmax(z) if space == "probability" else tf.nn.log_softmax(z)
         return tf.sigmoid(z) if space == "probability" else tf.math.log_sigmoid(z)
 
 
 def find_head(output: Tensor) -> Head:
     """Walk back from a traced output over operations that change nothing to its softmax or sigmoid."""
     tensor = output
-    while tensor.op.type in _TRANSPARENT:
+    while tensor.op.type in _TRANSPARENT and tensor.dtype.is_floating:
         tensor = tensor.op.inputs[0]
     kind = tensor.op.type
     output = tf.cast(output, tf.float32) if output.dtype != tf.float64 else output
@@ -81,10 +87,8 @@ def find_head(output: Tensor) -> Head:
         logits = tf.cast(tensor.op.inputs[0], output.dtype)
         if logits.shape.rank != output.shape.rank:
             logits = tf.reshape(logits, tf.shape(output))
-        if kind == "Softmax":
+        if kind != "Sigmoid":
             return Head("softmax", output, logits)
-        if kind == "LogSoftmax":
-            return Head("softmax", tf.exp(output), logits)
         return Head("binary" if output.shape[-1] == 1 else "sigmoid", output, logits)
     return Head("linear" if kind in _LINEAR else kind, output, None)
 

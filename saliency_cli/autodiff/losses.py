@@ -4,22 +4,25 @@ The cross-entropies are taken on the logits where a softmax or sigmoid was found
 the logits is exactly p − y), and on a linear head's output as logits. Anything else is a probability
 and is clipped to [ε, 1 − ε] with ε = 1e-7, as Keras does. `mse`, `mae` and `huber` (δ = 1) are means
 over the output's values.
+
+`compiled` is the loss as Keras saved it, on the model's own output. Keras 3 does not save the δ of a Huber
+loss, which comes back as 1.
 """
 
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from saliency_cli.autodiff.head import Head
 from saliency_cli.autodiff.model import Model
 from saliency_cli.autodiff.runtime import keras, tf
+from saliency_cli.autodiff.user_code import run_python
 from saliency_cli.errors import ModelError, UsageError, nearest
 
 Tensor = Any
 Loss = Callable[[Tensor, Head], Tensor]
 
 _EPSILON = 1e-7
+_PER_SAMPLE = "function(truth, output) returns one value per sample: average over every axis but the first"
 
 
 def _categorical(truth: Tensor, head: Head) -> Tensor:
@@ -93,7 +96,14 @@ def _compiled(model: Model, output: str) -> tuple[str, Loss]:
             hint="name one: --loss categorical_crossentropy, mse, …",
             reason="no-compiled-loss",
         )
-    loss = keras.losses.get(saved)
+    try:
+        loss = keras.losses.get(saved)
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"the loss the model was saved with can't be made: {str(error).strip().partition(chr(10))[0][:300]}",
+            hint="name one of Keras's, or give your own: --loss FILE.py:function",
+            reason="custom-loss",
+        ) from error
     name = getattr(loss, "name", None) or getattr(loss, "__name__", str(saved))
     call = loss.call if isinstance(loss, keras.losses.Loss) else loss
     return str(name), lambda truth, head: call(truth, head.output)
@@ -101,29 +111,27 @@ def _compiled(model: Model, output: str) -> tuple[str, Loss]:
 
 def _from_file(text: str) -> Loss:
     file, _, function = text.rpartition(":")
-    path = Path(file)
-    if not path.is_file():
-        raise UsageError(f"--loss {text}: there is no file '{file}'", hint="--loss FILE.py:function")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"--loss {text}: '{file}' is not a Python file", hint="--loss FILE.py:function")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    call = getattr(module, function, None)
-    if not callable(call):
-        names = [name for name in vars(module) if not name.startswith("_") and callable(vars(module)[name])]
+    found = run_python(file, f"--loss {text}", "--loss FILE.py:function")
+    if function not in found:
+        names = list(found)
         raise UsageError(
             f"'{file}' has no function '{function}'",
             hint=nearest(function, names) or f"it has: {', '.join(names)}",
         )
-    return lambda truth, head: _checked(call(truth, head.output), text)
 
+    def loss(truth: Tensor, head: Head) -> Tensor:
+        try:
+            value = tf.convert_to_tensor(found[function](truth, head.output))
+        except Exception as error:
+            raise UsageError(f"--loss {text} failed: {type(error).__name__}: {error}", hint=_PER_SAMPLE) from error
+        batch = head.output.shape[0]
+        if value.shape.rank == 0:
+            raise UsageError(f"--loss {text} returned one number for the whole batch", hint=_PER_SAMPLE)
+        if value.shape.rank and value.shape[0] != batch:
+            raise UsageError(
+                f"--loss {text} returned an array of shape {tuple(value.shape)}, and the batch is {batch}",
+                hint=_PER_SAMPLE,
+            )
+        return value
 
-def _checked(value: Tensor, text: str) -> Tensor:
-    value = tf.convert_to_tensor(value)
-    if value.shape.rank == 0:
-        raise UsageError(
-            f"--loss {text} returned one number for the whole batch",
-            hint="return one value per sample: average over every axis but the first",
-        )
-    return value
+    return loss

@@ -235,6 +235,9 @@ class Packer:
 
     def _buffer(self, running: _Running) -> _Batch:
         spare = self._spare.setdefault(self._key(running), [])
+        # Inputs of open size may all differ: buffers of a few shapes are kept, not of every shape seen.
+        while len(self._spare) > _SHAPES_KEPT:
+            del self._spare[next(iter(self._spare))]
         if spare:
             return spare.pop()
         arrays = running.job.sample.inputs
@@ -249,16 +252,19 @@ class Packer:
         try:
             found = future.result()
         except InputError as error:
-            for running in dict.fromkeys(running for running, _ in batch.rows):
+            for running in dict.fromkeys(running for running, _ in batch.rows if running in waiting):
                 waiting.remove(running)
+                running.job.program.close()
                 finished.append(Outcome(running.job.key, None, error))
             return
         for row, (running, point) in enumerate(batch.rows):
+            if running not in waiting:  # an earlier batch of its points failed
+                continue
             running.take(point, row, found)
             if running.returned == running.query.ask.n:
                 waiting.remove(running)
                 self._advance(running, running.reply(), waiting, finished)
-        self._spare[self._key(batch.rows[0][0])].append(batch)
+        self._spare.setdefault(self._key(batch.rows[0][0]), []).append(batch)
         batch.rows.clear()
 
     @staticmethod
@@ -266,16 +272,18 @@ class Packer:
         """Hand a program its reply and queue its next query, or its outcome."""
         job = running.job
         try:
-            query = next(job.program) if reply is None else job.program.send(reply)
+            running.begin(next(job.program) if reply is None else job.program.send(reply))
+            while not running.query.ask.n:  # an ask of no points has its answer already
+                running.begin(job.program.send(running.reply()))
         except StopIteration as stop:
             finished.append(Outcome(job.key, stop.value, None))
         except SaliencyError as error:
             finished.append(Outcome(job.key, None, error))
         else:
-            running.begin(query)
             # Whoever came first goes first, so that samples finish in order and few are alive at once.
             bisect.insort(waiting, running, key=lambda other: other.turn)
 
 
+_SHAPES_KEPT = 4
 _END = object()
 _NOTHING = Query(Ask(0, lambda _, __: None, np.empty(0)))

@@ -1,8 +1,7 @@
 """TensorFlow and Keras, imported once and without a word on the terminal.
 
 Every module that computes takes `tf` and `keras` from here, so that the environment is set before the
-first import whoever comes first. Keras imports `matplotlib.pyplot` if it finds it and never needs it
-here: it is hidden for the length of the import (0.3–0.5 s of a cold start).
+first import whoever comes first.
 """
 
 import contextlib
@@ -51,6 +50,10 @@ def _hidden(name: str) -> Iterator[None]:
         del sys.modules[name]
 
 
+# What Keras imports if it finds it and gradients never need: 0.3–0.5 s each of a cold start.
+_UNNEEDED = ("matplotlib", "sklearn", "pandas")
+
+
 def _import() -> tuple[Any, Any]:
     if "tensorflow" in sys.modules:
         import keras
@@ -60,7 +63,12 @@ def _import() -> tuple[Any, Any]:
     os.environ["KERAS_BACKEND"] = "tensorflow"
     verbose = os.environ.get("SALIENCY_TENSORFLOW_LOG") == "1"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0" if verbose else "3"
-    with contextlib.nullcontext() if verbose else _quiet(), _hidden("matplotlib"):
+    with contextlib.ExitStack() as stack:
+        if not verbose:
+            stack.enter_context(_quiet())
+        # Only for the command: a notebook may want Keras's own use of them later.
+        for name in _UNNEEDED if "saliency_cli.cli.entry" in sys.modules else ():
+            stack.enter_context(_hidden(name))
         import keras
         import tensorflow as tf
     return tf, keras

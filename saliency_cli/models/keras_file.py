@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-import importlib.util
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import Any
 
 from saliency_cli.autodiff.model import Model
 from saliency_cli.autodiff.runtime import keras
-from saliency_cli.errors import ModelError, UsageError
+from saliency_cli.autodiff.user_code import run_python
+from saliency_cli.errors import ModelError
 from saliency_cli.models.keras_live import losses_by_output, wrap
 from saliency_cli.models.recognition import Recognised, recognise
 
@@ -61,10 +62,12 @@ def _explained(path: Path, error: Exception) -> ModelError:
             hint="replace the Lambda with a stock layer (Rescaling, Reshape, …) or a registered one, and save again",
             reason="refused-lambda",
         )
-    if "Could not locate class" in text or "Unknown layer" in text or "Could not deserialize class" in text:
+    missing = re.search(r"Could not locate (class|function) '([^']+)'|Unknown (layer): '?([\w>]+)", text)
+    if missing:
+        kind, name = [part for part in missing.groups() if part]
         return ModelError(
-            f"'{path}' needs a class that is not part of Keras: {first}",
-            hint="--custom-objects FILE.py with that class in it (the file will be run)",
+            f"'{path}' needs a {kind} that is not part of Keras: {name}",
+            hint=f"--custom-objects FILE.py with {name.rpartition('>')[2]} in it (the file will be run)",
             reason="custom-class",
         )
     return ModelError(
@@ -76,7 +79,7 @@ def _explained(path: Path, error: Exception) -> ModelError:
 def _suffixed(path: Path, found: Recognised) -> Iterator[Path]:
     """Give Keras a name with the suffix it insists on, whatever the file is called."""
     suffix = _SUFFIX[found.format]
-    if path.suffix in (suffix, ".hdf5"):
+    if path.suffix == suffix:
         yield path
         return
     with tempfile.TemporaryDirectory() as directory:
@@ -88,10 +91,4 @@ def _suffixed(path: Path, found: Recognised) -> Iterator[Path]:
 def _objects(file: str | None) -> dict[str, Any]:
     if file is None:
         return {}
-    path = Path(file)
-    spec = importlib.util.spec_from_file_location(path.stem, path) if path.is_file() else None
-    if spec is None or spec.loader is None:
-        raise UsageError(f"--custom-objects: '{file}' is not a Python file", hint="--custom-objects FILE.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return {name: value for name, value in vars(module).items() if not name.startswith("_") and callable(value)}
+    return run_python(file, "--custom-objects", "--custom-objects FILE.py")

@@ -10,7 +10,7 @@ from saliency_cli.autodiff.model import Model, OutputSpec
 from saliency_cli.autodiff.runtime import keras
 from saliency_cli.errors import ModelError
 from saliency_cli.models.keras_clues import find_clues
-from saliency_cli.models.keras_taps import describe_layers, forward, half_precision
+from saliency_cli.models.keras_taps import HALF, describe_layers, forward, half_precision
 from saliency_cli.records import InputSpec
 
 
@@ -22,7 +22,7 @@ def wrap(model: Any, *, losses: Mapping[str, Any] | None = None, **facts: str) -
             hint="models of tf_keras and plain functions can't be wrapped: save the model and load the file",
         )
     structure, specs, batch = _inputs(model)
-    outputs = _outputs(model, structure, specs, batch)
+    outputs = _outputs(model, structure, specs)
     notes = []
     if half_precision(model):
         notes.append("half-precision layers are computed in float32")
@@ -44,12 +44,13 @@ def wrap(model: Any, *, losses: Mapping[str, Any] | None = None, **facts: str) -
 
 
 def weights_hash(model: Any) -> str:
-    """Return the SHA-256 over (path, dtype, shape, bytes) of every variable, in order.
+    """Return the SHA-256 over (dtype, shape, bytes) of every weight, in order.
 
-    Stable across re-saving, where the file's own hash is not (it holds the date).
+    Stable across re-saving, where the file's own hash is not (it holds the date). The states of random
+    seeds are left out: they are drawn anew at every load.
     """
     digest = hashlib.sha256()
-    for variable in model.variables:
+    for variable in model.weights:
         array = np.ascontiguousarray(variable.numpy() if hasattr(variable, "numpy") else np.asarray(variable))
         digest.update(f"{array.dtype.name}|{array.shape}|".encode())
         digest.update(array.view(np.uint8).data if array.size else b"")
@@ -66,7 +67,8 @@ def _inputs(model: Any) -> tuple[Any, tuple[InputSpec, ...], int | None]:
         names = _unique([_input_name(tensor) for tensor in tensors])
         shapes = [(tuple(tensor.shape), tensor.dtype) for tensor in tensors]
     else:
-        named = _built_shapes(model)
+        # The batch size in it is that of the example it was built with, not one it insists on.
+        named = {name: (None, *shape[1:]) for name, shape in _built_shapes(model).items()}
         names, shapes = list(named), [(shape, "float32") for shape in named.values()]
         structure = names[0] if len(names) == 1 else {name: name for name in names}
         tensors = names
@@ -76,7 +78,12 @@ def _inputs(model: Any) -> tuple[Any, tuple[InputSpec, ...], int | None]:
         structure = structure[0]
     batches = {shape[0] for shape, _ in shapes} - {None}
     specs = tuple(
-        InputSpec(name, tuple(shape[1:]), str(dtype), _channel_axis(model, tuple(shape[1:])))
+        InputSpec(
+            name,
+            tuple(shape[1:]),
+            "float32" if dtype in HALF else str(dtype),
+            _channel_axis(model, tuple(shape[1:])),
+        )
         for name, (shape, dtype) in zip(names, shapes, strict=True)
     )
     return structure, specs, max(batches) if batches else None
@@ -107,13 +114,13 @@ def _built_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
     return {"input": tuple(shapes)}
 
 
-def _outputs(model: Any, structure: Any, specs: tuple[InputSpec, ...], batch: int | None) -> tuple[OutputSpec, ...]:
+def _outputs(model: Any, structure: Any, specs: tuple[InputSpec, ...]) -> tuple[OutputSpec, ...]:
     tensors = getattr(model, "outputs", None)
     if tensors is None:
         known = keras.tree.map_structure(
-            lambda name: _symbol(next(spec for spec in specs if spec.name == name), batch), structure
+            lambda name: _symbol(next(spec for spec in specs if spec.name == name)), structure
         )
-        struct = keras.backend.compute_output_spec(lambda x: model(x, training=False), known)
+        struct = model.compute_output_spec(known)
         tensors = keras.tree.flatten(struct)
     else:
         struct = getattr(getattr(model, "_functional", None) or model, "_outputs_struct", tensors)
@@ -129,8 +136,8 @@ def _outputs(model: Any, structure: Any, specs: tuple[InputSpec, ...], batch: in
     )
 
 
-def _symbol(spec: InputSpec, batch: int | None) -> Any:
-    return keras.KerasTensor((batch, *spec.shape), spec.dtype, name=spec.name)
+def _symbol(spec: InputSpec) -> Any:
+    return keras.KerasTensor((None, *spec.shape), spec.dtype, name=spec.name)
 
 
 def _unique(names: list[str]) -> list[str]:

@@ -14,6 +14,8 @@ from saliency_cli.autodiff.runtime import keras, tf
 
 Tensor = Any
 
+HALF = ("float16", "bfloat16")
+
 
 def layer_paths(model: Any) -> dict[str, Any]:
     """Return every layer below a model by its path, outer layers first; a shared layer appears once."""
@@ -66,35 +68,54 @@ def _tapped(model: Any, kept: dict[str, Tensor]) -> Iterator[None]:
 
         return tapped
 
+    # A caller may have put a `call` of their own on an instance: it goes back where it was.
+    own = {path: layer.__dict__["call"] for path, layer in paths.items() if "call" in layer.__dict__}
     try:
         for path, layer in paths.items():
             layer.__dict__["call"] = tap(path, layer.call)
         yield
     finally:
-        for layer in paths.values():
+        for path, layer in paths.items():
             layer.__dict__.pop("call", None)
+            if path in own:
+                layer.__dict__["call"] = own[path]
 
 
 @contextlib.contextmanager
 def _full_precision(model: Any) -> Iterator[None]:
-    """Compute layers of float16 or bfloat16 policies in float32 for the length of the block."""
-    changed = []
+    """Compute layers of float16 or bfloat16 policies in float32 for the length of the block.
+
+    A nested functional model also casts what it is given to the type of its own inputs.
+    """
+    changed: list[tuple[Any, str, Any]] = []
+    layers = (model, *layer_paths(model).values())
     try:
-        for layer in (model, *layer_paths(model).values()):
+        for layer in layers:
             policy = layer.dtype_policy
-            if policy.compute_dtype in ("float16", "bfloat16"):
-                changed.append((layer, layer._dtype_policy))
-                layer._dtype_policy = keras.dtype_policies.DTypePolicy("float32")
+            if policy.compute_dtype in HALF:
+                changed.append((layer, "_dtype_policy", layer._dtype_policy))
+                layer._dtype_policy = _full(policy)
+            for tensor in getattr(getattr(layer, "_functional", None) or layer, "_inputs", ()):
+                if tensor.dtype in HALF:
+                    attribute = "_dtype" if "_dtype" in vars(tensor) else "dtype"
+                    changed.append((tensor, attribute, tensor.dtype))
+                    setattr(tensor, attribute, "float32")
         yield
     finally:
-        for layer, policy in changed:
-            layer._dtype_policy = policy
+        for owner, attribute, value in changed:
+            setattr(owner, attribute, value)
+
+
+def _full(policy: Any) -> Any:
+    """Return a policy that computes in float32 with variables of the type they have."""
+    full = keras.dtype_policies.DTypePolicy("float32")
+    full._variable_dtype = policy.variable_dtype
+    return full
 
 
 def half_precision(model: Any) -> bool:
     """Whether any layer of a model computes in float16 or bfloat16."""
-    layers = (model, *layer_paths(model).values())
-    return any(layer.dtype_policy.compute_dtype in ("float16", "bfloat16") for layer in layers)
+    return any(layer.dtype_policy.compute_dtype in HALF for layer in (model, *layer_paths(model).values()))
 
 
 def forward(model: Any, structure: Any, output_names: tuple[str, ...]) -> Any:

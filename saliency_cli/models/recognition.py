@@ -6,6 +6,7 @@ and the version of Keras that wrote it.
 
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,17 @@ class Recognised:
 
 def recognise(path: Path) -> Recognised:
     """Return what a model file is. Raises `ModelError` naming anything that is no Keras 3 model."""
-    if not path.exists():
-        raise ModelError(f"there is no file '{path}'", hint=_similar(path), reason="missing-model")
-    if path.is_dir():
-        raise _directory(path)
-    with path.open("rb") as file:
-        start = file.read(512)
+    try:
+        if path.is_dir():
+            raise _directory(path)
+        with path.open("rb") as file:
+            start = file.read(512)
+    except FileNotFoundError:
+        raise ModelError(f"there is no file '{path}'", hint=_similar(path), reason="missing-model") from None
+    except OSError as error:
+        raise ModelError(
+            f"'{path}' can't be read: {error.strerror}", hint="check its name and permissions", reason="unreadable"
+        ) from None
     if not start:
         raise ModelError(f"'{path}' is empty", hint="was it copied or downloaded whole?", reason="empty-file")
     if start.startswith(b"PK\x03\x04"):
@@ -69,11 +75,13 @@ def _zip(path: Path) -> Recognised:
                 )
             metadata = json.loads(archive.read("metadata.json"))
             config = json.loads(archive.read("config.json"))
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         raise _truncated(path, error) from None
+    if not isinstance(metadata, dict) or not isinstance(config, dict):
+        raise _truncated(path, "its config.json is not a model's")
     writer = str(metadata.get("keras_version", ""))
     _require_keras_3(path, writer)
-    return Recognised("keras-zip", f"Keras {writer}", (config or {}).get("compile_config"))
+    return Recognised("keras-zip", f"Keras {writer}", config.get("compile_config"))
 
 
 def _hdf5(path: Path) -> Recognised:
@@ -94,7 +102,10 @@ def _hdf5(path: Path) -> Recognised:
         )
     _require_keras_3(path, writer)
     training = attributes.get("training_config")
-    compiled = json.loads(_text(training)) if training is not None else None
+    try:
+        compiled = json.loads(_text(training)) if training is not None else None
+    except ValueError as error:
+        raise _truncated(path, error) from None
     return Recognised("keras-hdf5", f"Keras {writer}", compiled)
 
 
@@ -114,7 +125,7 @@ def _require_keras_3(path: Path, writer: str) -> None:
         )
 
 
-def _truncated(path: Path, error: Exception) -> ModelError:
+def _truncated(path: Path, error: Exception | str) -> ModelError:
     return ModelError(
         f"'{path}' is broken or truncated: {error}",
         hint="was it copied or downloaded whole?",
@@ -126,7 +137,15 @@ _FOREIGN = (
     (b"version https://git-lfs", "a Git LFS pointer, not the model itself", "git lfs pull", "git-lfs"),
     (b"<!DOCTYPE", "an HTML page", "the download gave an error page: download the model again", "html"),
     (b"<html", "an HTML page", "the download gave an error page: download the model again", "html"),
-    (b"\x80\x02", "a pickle (PyTorch, scikit-learn or the like)", "save a Keras model as .keras", "pickle"),
+    *(
+        (
+            bytes([0x80, protocol]),
+            "a pickle (PyTorch, scikit-learn or the like)",
+            "save a Keras model as .keras",
+            "pickle",
+        )
+        for protocol in range(2, 6)
+    ),
     (b"\x93NUMPY", "a NumPy array", "the model comes first: saliency compute MODEL INPUT…", "not-a-model"),
     (b"\x89PNG", "a PNG picture", "the model comes first: saliency compute MODEL INPUT…", "not-a-model"),
     (

@@ -82,7 +82,7 @@ def _attribution(axis: Any, view: View, planes: Planes) -> None:
         if len(rows) > 1:
             axis.plot(x, y, linewidth=0.9, label=_channel_name(view, channel, len(rows)))
         else:
-            # Clipped rather than cut by `where`, which leaves a place alone between two of the other sign a hair wide.
+            # Clipped, not cut by `where`, which leaves a place between two of the other sign a hair wide.
             step = {"step": "mid", "linewidth": 0.8}
             axis.fill_between(x, np.maximum(y, 0), color=table[226 if planes.signed else 150], **step)
             if planes.signed:

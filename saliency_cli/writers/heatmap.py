@@ -1,4 +1,4 @@
-"""The map alone as a palette PNG: a photograph's at its own size, signals and tables as a colour strip.
+"""The map alone as a palette PNG: a photograph at its own size, signals and tables as colour strips.
 
 The palette is the colour map, so the pixel values are the 8-bit normalised map.
 """
