@@ -24,3 +24,7 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         return getattr(importlib.import_module("saliency_cli.api"), name)
     raise AttributeError(f"module 'saliency_cli' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__
