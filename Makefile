@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# What the tests were last seen to pass with; pyproject.toml has the lower bounds.
+PIP := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST := $(BIN)/pytest
 SALIENCY := $(BIN)/saliency
 
@@ -22,11 +23,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # The stamps make a repeated call quick: pip runs again only when pyproject.toml has changed.
-$(VENV)/.installed-project: pyproject.toml | $(BIN)/python
+$(VENV)/.installed-project: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --editable .
 	@touch $@
 
-$(VENV)/.installed-development: pyproject.toml | $(BIN)/python
+$(VENV)/.installed-development: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --editable '.[samples,test,lint]'
 	@touch $@ $(VENV)/.installed-project
 
@@ -74,7 +75,7 @@ check: lint types layers test ## All that must pass before a commit
 
 .PHONY: bench
 bench: develop ## Measure speed and memory
-	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python "$$file"; done
+	$(BIN)/python benchmarks/run.py
 
 .PHONY: clean
 clean: ## Remove what the tools leave behind; .venv and out stay
