@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
+from saliency_cli.cli.model_options import MODEL_HELP, MODEL_OPTIONS
 from saliency_cli.cli.parameters import Choice, MethodNames, NamedPath, SectionOption, module_names
 from saliency_cli.runs.request import ComputeRequest
 
-SECTIONS = ("Input", "Preparing", "Target", "Method", "Output", "Run", "Display")
+SECTIONS = ("Input", "Model", "Preparing", "Target", "Method", "Output", "Run", "Display")
 
 FIELDS = {field.name: field.default for field in fields(ComputeRequest) if field.name != "command"}
 
@@ -40,7 +41,7 @@ def _flag(section: str, *names: str, **attributes: Any) -> Callable[[Any], Any]:
 
 
 _DECLARED = (
-    click.argument("model", type=click.Path(), help="A saved model: .keras or HDF5, written by Keras 3."),
+    click.argument("model", type=click.Path(), help=MODEL_HELP),
     click.argument(
         "inputs",
         metavar="[INPUT]...",
@@ -53,8 +54,7 @@ _DECLARED = (
     _option("Input", "--files-from", "files_from", type=_FILE, metavar="FILE",
             help="Read the paths of inputs from FILE, one a line, each answered as it comes; - is stdin."),
     _flag("Input", "-0", "--null", "null_separated", help="The paths of --files-from end with a NUL byte."),
-    _option("Input", "--custom-objects", "custom_objects", type=_FILE, metavar="FILE.py",
-            help="Run FILE.py for the model's own layers and losses. It is code: only run what you trust."),
+    *(_option("Model", *names, **attributes) for names, attributes in MODEL_OPTIONS),
     _option("Preparing", "--preprocess", "preprocess", metavar="NAME",
             help="How values 0…255 become the model's input: auto (looks at the model, and says what it chose), none, "
                  "unit, symmetric, imagenet-torch, imagenet-caffe, or mean=…,std=…"),

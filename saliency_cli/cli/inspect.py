@@ -2,26 +2,28 @@
 
 import shutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
 
+from saliency_cli.cli.model_options import MODEL_HELP, MODEL_OPTIONS
 from saliency_cli.cli.tables import table
 from saliency_cli.cli.telling import printable
 
 
+def _model_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    for names, attributes in reversed(MODEL_OPTIONS):
+        function = click.option(*names, **attributes)(function)
+    return function
+
+
 @click.command()
-@click.argument("model", type=click.Path(), help="A saved model: .keras or HDF5, written by Keras 3.")
+@click.argument("model", type=click.Path(), help=MODEL_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.option(
-    "--custom-objects",
-    type=click.Path(dir_okay=False),
-    metavar="FILE.py",
-    help="Run FILE.py for the model's own layers and losses. It is code: only run what you trust.",
-)
+@_model_options
 @click.option("--debug", is_flag=True, help="Print the whole traceback of an error.")
-def inspect(model: str, *, as_json: bool, custom_objects: str | None, debug: bool) -> None:
+def inspect(model: str, *, as_json: bool, debug: bool, **opening: Any) -> None:
     """Show what a saved model takes, gives and is made of."""
     del debug  # the entry reads it from the command line
     from saliency_cli.cli.progress import Progress
@@ -32,8 +34,9 @@ def inspect(model: str, *, as_json: bool, custom_objects: str | None, debug: boo
         import msgspec
 
         from saliency_cli.runs.inspect import inspect_model
+        from saliency_cli.runs.request import ComputeRequest
 
-        record = inspect_model(model, custom_objects=custom_objects)
+        record = inspect_model(ComputeRequest(model, **opening))
     finally:
         progress.close()
     if as_json:

@@ -13,7 +13,7 @@ from saliency_cli.autodiff.runtime import keras
 from saliency_cli.records import InputSpec, ScalingClue
 
 # Names that keras.applications gives its models, as prefixes.
-_APPLICATIONS = (
+APPLICATIONS = (
     "vgg16", "vgg19", "resnet", "densenet", "mobilenet", "MobilenetV3", "MobileNetV3", "inception", "xception",
     "nasnet", "NASNet", "efficientnet", "convnext", "regnet",
 )  # fmt: skip
@@ -25,7 +25,7 @@ _ARITHMETIC = {
     "Subtract": "subtract",
     "Add": "add",
 }
-_PASSING = (
+PASSING = (
     "Random", "Resizing", "CenterCrop", "ZeroPadding", "Cropping", "Dropout", "GaussianNoise", "Identity", "Permute",
     "Reshape", "Activation",
 )  # fmt: skip
@@ -46,7 +46,7 @@ def _names(model: Any) -> list[ScalingClue]:
     return [
         ScalingClue("application", "" if layer is model else layer.name, layer.name)
         for layer in nested
-        if layer.name.startswith(_APPLICATIONS)
+        if layer.name.startswith(APPLICATIONS)
     ]
 
 
@@ -100,7 +100,7 @@ def _clue(layer: Any, prefix: str) -> tuple[list[ScalingClue], bool]:
         return [ScalingClue("normalization", path, layer.name, 1 / sigma, -float(mean) / sigma)], False
     if isinstance(layer, keras.Model):
         return _along(layer, 0, f"{path}/"), False
-    return [], kind.startswith(_PASSING) or kind in ("InputLayer", "Cast", "GetItem")
+    return [], kind.startswith(PASSING) or kind in ("InputLayer", "Cast", "GetItem")
 
 
 def _arithmetic(operation: Any, node: Any) -> tuple[float, float] | None:

@@ -13,19 +13,21 @@ from saliency_cli.autodiff.runtime import keras
 from saliency_cli.autodiff.user_code import run_python
 from saliency_cli.errors import ModelError
 from saliency_cli.models.keras_live import losses_by_output, wrap
+from saliency_cli.models.options import NONE, OpenOptions
 from saliency_cli.models.recognition import Recognised, recognise
 
 _SUFFIX = {"keras-zip": ".keras", "keras-hdf5": ".h5"}
 
 
-def load(path: Path, custom_objects: str | None = None) -> Model:
+def load(path: Path, options: OpenOptions = NONE) -> Model:
     """Load a saved model. Raises `ModelError` for a file that isn't one, is broken, or was refused.
 
-    `custom_objects` names a Python file whose classes and functions the model may refer to; it is run.
+    `options.custom_objects` names a Python file whose classes and functions the model may refer to; it is
+    run.
     """
     found = recognise(path)
     with _suffixed(path, found) as readable:
-        live = _load(readable, path, _objects(custom_objects))
+        live = _load(readable, path, _objects(options.custom_objects))
     config = found.compile_config or {}
     model = wrap(
         live,

@@ -64,7 +64,7 @@ def _inputs(model: Any) -> tuple[Any, tuple[InputSpec, ...], int | None]:
         structure = model._functional._inputs_struct
     if structure is not None:
         tensors = keras.tree.flatten(structure)
-        names = _unique([_input_name(tensor) for tensor in tensors])
+        names = unique([_input_name(tensor) for tensor in tensors])
         shapes = [(tuple(tensor.shape), tensor.dtype) for tensor in tensors]
     else:
         # The batch size in it is that of the example it was built with, not one it insists on.
@@ -82,7 +82,7 @@ def _inputs(model: Any) -> tuple[Any, tuple[InputSpec, ...], int | None]:
             name,
             tuple(shape[1:]),
             "float32" if dtype in HALF else str(dtype),
-            _channel_axis(model, tuple(shape[1:])),
+            channel_axis(model, tuple(shape[1:])),
         )
         for name, (shape, dtype) in zip(names, shapes, strict=True)
     )
@@ -132,7 +132,7 @@ def _outputs(model: Any, structure: Any, specs: tuple[InputSpec, ...]) -> tuple[
     if len(names) != len(tensors):
         names = ["output"] if len(tensors) == 1 else [f"output_{i}" for i in range(len(tensors))]
     return tuple(
-        OutputSpec(name, tuple(tensor.shape[1:])) for name, tensor in zip(_unique(names), tensors, strict=True)
+        OutputSpec(name, tuple(tensor.shape[1:])) for name, tensor in zip(unique(names), tensors, strict=True)
     )
 
 
@@ -140,7 +140,8 @@ def _symbol(spec: InputSpec) -> Any:
     return keras.KerasTensor((None, *spec.shape), spec.dtype, name=spec.name)
 
 
-def _unique(names: list[str]) -> list[str]:
+def unique(names: list[str]) -> list[str]:
+    """Return the names with a number added to those that stand there already."""
     found: list[str] = []
     for name in names:
         candidate, number = name, 1
@@ -150,7 +151,7 @@ def _unique(names: list[str]) -> list[str]:
     return found
 
 
-def _channel_axis(model: Any, shape: tuple[int | None, ...]) -> int | None:
+def channel_axis(model: Any, shape: tuple[int | None, ...]) -> int | None:
     """Return the channel axis of a picture or signal input, by what the model's layers say.
 
     Rank 3 is a picture and rank 2 a signal of channels; the last axis unless the layers are

@@ -57,12 +57,14 @@ def _size(variable: Any) -> int:
 @contextlib.contextmanager
 def _tapped(model: Any, kept: dict[str, Tensor]) -> Iterator[None]:
     paths = layer_paths(model)
+    # Inside a loop's body the same layer is called again, on tensors of another graph.
+    graph = tf.compat.v1.get_default_graph()
 
     def tap(path: str, call: Any) -> Any:
         def tapped(*arguments: Any, **options: Any) -> Any:
             result = call(*arguments, **options)
             first = next((t for t in keras.tree.flatten(result) if tf.is_tensor(t)), None)
-            if first is not None:
+            if first is not None and getattr(first, "graph", None) is graph:
                 kept.setdefault(path, first)
             return result
 

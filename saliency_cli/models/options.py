@@ -18,3 +18,6 @@ class OpenOptions:
     output_tensors: tuple[str, ...] = ()
     replace: tuple[str, ...] = ()
     trust: bool = False
+
+
+NONE = OpenOptions()

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from saliency_cli.errors import ModelError
+from saliency_cli.models import frozen_graph_reading, saved_model_reading, tfjs_graph_reading
+from saliency_cli.models.legacy_config import read_legacy
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """A model file: `format` is `keras-zip` or `keras-hdf5`; `writer` the Keras version that wrote it."""
+    """A model file: `format` as a key of `opening.LOADERS`; `writer` what wrote it, as a user calls it."""
 
     format: str
     writer: str
@@ -27,7 +29,7 @@ def recognise(path: Path) -> Recognised:
     """Return what a model file is. Raises `ModelError` naming anything that is no Keras 3 model."""
     try:
         if path.is_dir():
-            raise _directory(path)
+            return _directory(path)
         with path.open("rb") as file:
             start = file.read(512)
     except FileNotFoundError:
@@ -38,11 +40,24 @@ def recognise(path: Path) -> Recognised:
         ) from None
     if not start:
         raise ModelError(f"'{path}' is empty", hint="was it copied or downloaded whole?", reason="empty-file")
-    if start.startswith(b"PK\x03\x04"):
-        return _zip(path)
-    if start.startswith(b"\x89HDF\r\n\x1a\n"):
-        return _hdf5(path)
-    raise _foreign(path, start)
+    if start.startswith((b"PK\x03\x04", b"\x89HDF\r\n\x1a\n")):
+        legacy = read_legacy(path)
+        if legacy is not None:
+            return Recognised(legacy.kind, legacy.writer, legacy.training)
+        return _zip(path) if start.startswith(b"PK") else _hdf5(path)
+    if (found := _tensorflow_js(path)) is not None:
+        return found
+    foreign = _foreign(path, start)
+    # A graph has no signature: whatever parses as one and is nothing else.
+    if foreign.reason == "not-a-model" and frozen_graph_reading.recognise(path):
+        return Recognised("frozen-graph", "")
+    raise foreign
+
+
+def _tensorflow_js(path: Path) -> Recognised | None:
+    if tfjs_graph_reading.recognise(path):
+        return Recognised("tfjs-graph", "")
+    return None
 
 
 def _similar(path: Path) -> str:
@@ -52,14 +67,16 @@ def _similar(path: Path) -> str:
     return nearest(path.name, there) or "give the path of a .keras or Keras 3 HDF5 file"
 
 
-def _directory(path: Path) -> ModelError:
-    if (path / "saved_model.pb").exists():
-        return ModelError(
-            f"'{path}' is a TensorFlow SavedModel, which this version doesn't open",
-            hint="save the Keras model itself: model.save('model.keras')",
-            reason="unsupported-format",
-        )
-    return ModelError(f"'{path}' is a directory, not a saved model", hint="give a .keras file", reason="not-a-model")
+def _directory(path: Path) -> Recognised:
+    if saved_model_reading.recognise(path):
+        return Recognised("saved-model", "")
+    if (found := _tensorflow_js(path)) is not None:
+        return found
+    raise ModelError(
+        f"'{path}' is a directory, and holds neither a SavedModel nor a TensorFlow.js model",
+        hint="give the folder with saved_model.pb or model.json in it, or a file",
+        reason="not-a-model",
+    )
 
 
 def _zip(path: Path) -> Recognised:
@@ -114,14 +131,11 @@ def _text(value: Any) -> str:
 
 
 def _require_keras_3(path: Path, writer: str) -> None:
-    major = writer.partition(".")[0]
-    if major != "3":
-        by = f"Keras {writer}" if writer else "an unnamed version of Keras older than 3"
+    if writer.partition(".")[0] != "3":
         raise ModelError(
-            f"'{path}' was written by {by}; this version opens models written by Keras 3 "
-            "(Keras 3 opens some older files silently wrong)",
-            hint="open it with the Keras that wrote it and save it again from Keras 3",
-            reason="older-keras",
+            f"'{path}' was written by Keras {writer}, which is newer than this version of saliency knows",
+            hint="update saliency, or save the model from Keras 3",
+            reason="newer-keras",
         )
 
 

@@ -12,6 +12,7 @@ from saliency_cli.runs.request import ComputeRequest
 if TYPE_CHECKING:
     from saliency_cli.autodiff.model import Model
     from saliency_cli.autodiff.packing import Evaluator
+    from saliency_cli.models.options import OpenOptions
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +63,24 @@ _REGRESSION_LOSSES = (
 def open_model(request: ComputeRequest) -> tuple["Model", str]:
     """Load the model of a request and choose the device."""
     from saliency_cli.autodiff.runtime import configure
-    from saliency_cli.models.keras_file import load
+    from saliency_cli.models.opening import open_model as opened
 
     device = configure(request.threads, request.device)
-    return load(Path(request.model), request.custom_objects), device
+    return opened(Path(request.model), open_options(request)), device
+
+
+def open_options(request: ComputeRequest) -> "OpenOptions":
+    """Return what a request says of how its model is opened."""
+    from saliency_cli.models.options import OpenOptions
+
+    return OpenOptions(
+        custom_objects=request.custom_objects,
+        signature=request.signature,
+        input_tensors=request.input_tensors,
+        output_tensors=request.output_tensors,
+        replace=request.replace,
+        trust=request.trust_model,
+    )
 
 
 def wrap_model(live: Any, device: str | None) -> tuple["Model", str]:

@@ -7,7 +7,8 @@ from msgspec import Struct
 from saliency_cli.errors import ModelError
 from saliency_cli.preprocessing import choose
 from saliency_cli.records import InputSpec, ModelRecord
-from saliency_cli.runs.engine import batch_shape, model_record
+from saliency_cli.runs.engine import batch_shape, model_record, open_options
+from saliency_cli.runs.request import ComputeRequest
 
 
 class InputLine(Struct, kw_only=True, frozen=True):
@@ -68,14 +69,14 @@ _HEADS = {
 }
 
 
-def inspect_model(path: str, custom_objects: str | None = None) -> InspectRecord:
+def inspect_model(request: ComputeRequest) -> InspectRecord:
     """Load and trace a model and return what there is to know of it. Raises `ModelError` as loading does."""
     from saliency_cli.autodiff.compiled import Compiled
     from saliency_cli.autodiff.runtime import configure
-    from saliency_cli.models.keras_file import load
+    from saliency_cli.models.opening import open_model
 
     device = configure(None, "cpu")
-    model = load(Path(path), custom_objects)
+    model = open_model(Path(request.model), open_options(request))
     outputs = []
     reasons: dict[str, str] = {}
     connected: set[str] = set()

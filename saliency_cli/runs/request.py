@@ -43,6 +43,11 @@ class ComputeRequest:
     device: str | None = None
     threads: int | None = None
     custom_objects: str | None = None
+    signature: str | None = None
+    input_tensors: tuple[str, ...] = ()
+    output_tensors: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
+    trust_model: bool = False
     resume: bool = False
     overwrite: bool = False
     strict: bool = False

@@ -94,8 +94,8 @@ def inspected(monkeypatch):
     module = ModuleType("saliency_cli.runs.inspect")
     record = msgspec.convert(RECORD, msgspec.defstruct("InspectRecord", [(key, object) for key in RECORD]))
 
-    def inspect_model(model, custom_objects=None):
-        calls.append((model, custom_objects))
+    def inspect_model(request):
+        calls.append((request.model, request.custom_objects))
         return record
 
     module.inspect_model = inspect_model

@@ -128,7 +128,7 @@ def test_help_starts_with_examples_and_groups_its_options(saliency):
     headings = [text.rstrip(":") for text in page.splitlines() if text.endswith(":") and not text.startswith(" ")]
     assert headings == [
         "Examples", "Positional arguments",
-        "Input", "Preparing", "Target", "Method", "Output", "Run", "Display",
+        "Input", "Model", "Preparing", "Target", "Method", "Output", "Run", "Display",
     ]  # fmt: skip
     for parameter in command.params:
         if isinstance(parameter, click.Option):
