@@ -161,6 +161,10 @@ def choose(clues: Sequence[ScalingClue], spec: InputSpec) -> Preparing:
     if not spec.floating:
         return replace(NONE, reason=f"the model takes {spec.dtype}")
     count = None if spec.channels is None else spec.shape[spec.channels]
+    declared = next((clue for clue in clues if clue.kind == "declared"), None)
+    if declared is not None:
+        reason = f"{declared.path} declares it"
+        return Preparing("declared", reason, False, (declared.scale,), (declared.offset,))
     for clue in sorted(clues, key=lambda clue: clue.kind == "application"):
         chosen = _by_name(clue) if clue.kind == "application" else _by_layer(clue)
         if chosen is not None and chosen.colours in (1, count):

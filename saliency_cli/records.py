@@ -40,10 +40,11 @@ class ScalingClue:
     """What a model tells about the values it expects: a layer that scales its input, or a known name.
 
     For `rescaling` the layer computes `x·scale + offset`; for `normalization` `scale` is 1/σ and
-    `offset` −μ/σ, both averaged over channels; for `application` only `name` means something.
+    `offset` −μ/σ, both averaged over channels; for `application` only `name` means something; for
+    `declared` the model's own metadata says that the input is `file_value·scale + offset`.
     """
 
-    kind: Literal["rescaling", "normalization", "application"]
+    kind: Literal["rescaling", "normalization", "application", "declared"]
     path: str
     name: str = ""
     scale: float = 1.0

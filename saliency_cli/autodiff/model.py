@@ -40,7 +40,7 @@ class Model:
     `forward` takes named input tensors with a batch axis and must be called inside a graph being
     traced. `batch` is the batch size the model insists on, or None. `losses` holds the loss saved with
     the model for each output, as Keras describes it. `clues` says what its layers tell of the scaling
-    of each input.
+    of each input; `class_names` the names of the classes, where the file holds them.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Model:
     losses: Mapping[str, Any] = field(default_factory=dict)
     clues: Mapping[str, tuple[ScalingClue, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     def signature(self, batch: int | None) -> dict[str, tuple[tuple[int | None, ...], str]]:
         """Return every input's traced shape (with the batch axis) and dtype."""

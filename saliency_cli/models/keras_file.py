@@ -1,4 +1,4 @@
-"""`.keras` and HDF5 files written by Keras 3, loaded by Keras itself with its safe mode always on."""
+"""`.keras` and HDF5 files written by Keras 3, loaded by Keras itself, its safe mode on unless trusted."""
 
 import contextlib
 import hashlib
@@ -27,7 +27,7 @@ def load(path: Path, options: OpenOptions = NONE) -> Model:
     """
     found = recognise(path)
     with _suffixed(path, found) as readable:
-        live = _load(readable, path, _objects(options.custom_objects))
+        live = _load(readable, path, _objects(options.custom_objects), safe=not options.trust)
     config = found.compile_config or {}
     model = wrap(
         live,
@@ -47,10 +47,10 @@ def _with_losses(model: Model, losses: dict[str, Any]) -> Model:
     return dataclasses.replace(model, losses=losses)
 
 
-def _load(readable: Path, path: Path, objects: dict[str, Any]) -> Any:
+def _load(readable: Path, path: Path, objects: dict[str, Any], *, safe: bool) -> Any:
     try:
         with keras.saving.custom_object_scope(objects):
-            return keras.saving.load_model(readable, compile=False, safe_mode=True)
+            return keras.saving.load_model(readable, compile=False, safe_mode=safe)
     except Exception as error:
         raise _explained(path, error) from error
 

@@ -14,7 +14,7 @@ from saliency_cli.models.keras_taps import HALF, describe_layers, forward, half_
 from saliency_cli.records import InputSpec
 
 
-def wrap(model: Any, *, losses: Mapping[str, Any] | None = None, **facts: str) -> Model:
+def wrap(model: Any, *, losses: Mapping[str, Any] | None = None, **facts: Any) -> Model:
     """Return a `Model` over a live Keras model. Raises `ModelError` for one that was never built."""
     if not isinstance(model, keras.Model):
         raise ModelError(

@@ -12,7 +12,7 @@ from saliency_cli.models.legacy_taps import describe_layers, forward
 from saliency_cli.records import InputSpec
 
 
-def wrap(model: Any, *, loss: Any, notes: tuple[str, ...], **facts: str) -> Model:
+def wrap(model: Any, *, loss: Any, notes: tuple[str, ...], **facts: Any) -> Model:
     """Return a `Model` over a live tf_keras model. Raises `ModelError` for one whose inputs aren't known."""
     structure, specs, batch = _inputs(model)
     outputs = _outputs(model, structure, specs)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from saliency_cli.errors import ModelError
-from saliency_cli.models import frozen_graph_reading, saved_model_reading, tfjs_graph_reading
+from saliency_cli.models import frozen_graph_reading, saved_model_reading, tfjs_config, tfjs_graph_reading
 from saliency_cli.models.legacy_config import read_legacy
 
 
@@ -57,6 +57,8 @@ def recognise(path: Path) -> Recognised:
 def _tensorflow_js(path: Path) -> Recognised | None:
     if tfjs_graph_reading.recognise(path):
         return Recognised("tfjs-graph", "")
+    if tfjs_config.recognise(path) == "layers":
+        return Recognised("tfjs-layers", "")
     return None
 
 

@@ -58,7 +58,7 @@ class Attributor:
         request = ComputeRequest("", target=target, label=label, loss=engine.loss)
         require_labels(request)
         methods = {method: METHODS.build(method, options)}
-        classes = Classes(engine.classes, class_names)
+        classes = Classes(engine.classes, class_names or engine.class_names)
         parsed = parse_target(target)
         if engine.loss is None:
             check_target(parsed, classes)

@@ -29,7 +29,7 @@ from saliency_cli.runs.explaining import Question
 from saliency_cli.runs.feeding import Feeder
 from saliency_cli.runs.journal import Journal, read_items, write_run
 from saliency_cli.runs.listening import Listener
-from saliency_cli.runs.naming import distinct_parts
+from saliency_cli.runs.naming import distinct_labels, distinct_parts
 from saliency_cli.runs.planning import planned
 from saliency_cli.runs.provenance import run_record
 from saliency_cli.runs.report import Report
@@ -77,7 +77,7 @@ def compute(request: ComputeRequest, listen: Listener, open_engine: OpenEngine =
     listen.loading(request.model)
     engine = open_engine(request, single=single(request, sources))
     require_inputs(request, engine)
-    classes = Classes(engine.classes, names)
+    classes = Classes(engine.classes, names or distinct_labels(engine.class_names))
     if engine.loss is None:
         check_target(target, classes)
         require_meaning(engine, request)

@@ -40,6 +40,7 @@ class Engine:
     environment: Mapping[str, Any] = field(default_factory=dict)
     regression: bool = False
     notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     @property
     def has_classes(self) -> bool:
@@ -62,11 +63,17 @@ _REGRESSION_LOSSES = (
 
 def open_model(request: ComputeRequest) -> tuple["Model", str]:
     """Load the model of a request and choose the device."""
-    from saliency_cli.autodiff.runtime import configure
     from saliency_cli.models.opening import open_model as opened
 
-    device = configure(request.threads, request.device)
-    return opened(Path(request.model), open_options(request)), device
+    found: list[str] = []
+
+    def prepare() -> None:
+        from saliency_cli.autodiff.runtime import configure
+
+        found.append(configure(request.threads, request.device))
+
+    model = opened(Path(request.model), open_options(request), prepare)
+    return model, found[0]
 
 
 def open_options(request: ComputeRequest) -> "OpenOptions":
@@ -122,6 +129,7 @@ def compile_engine(model: "Model", device: str, request: ComputeRequest, *, sing
         environment=environment(device),
         regression=not facts.logits_found and any(name in saved for name in _REGRESSION_LOSSES),
         notes=model.notes,
+        class_names=model.class_names if len(model.class_names) == facts.classes else (),
     )
 
 

@@ -1,13 +1,13 @@
 """`inspect`: what a model is, before anything is computed with it."""
 
-from pathlib import Path
+from dataclasses import replace
 
 from msgspec import Struct
 
 from saliency_cli.errors import ModelError
 from saliency_cli.preprocessing import choose
 from saliency_cli.records import InputSpec, ModelRecord
-from saliency_cli.runs.engine import batch_shape, model_record, open_options
+from saliency_cli.runs.engine import batch_shape, model_record, open_model
 from saliency_cli.runs.request import ComputeRequest
 
 
@@ -72,11 +72,8 @@ _HEADS = {
 def inspect_model(request: ComputeRequest) -> InspectRecord:
     """Load and trace a model and return what there is to know of it. Raises `ModelError` as loading does."""
     from saliency_cli.autodiff.compiled import Compiled
-    from saliency_cli.autodiff.runtime import configure
-    from saliency_cli.models.opening import open_model
 
-    device = configure(None, "cpu")
-    model = open_model(Path(request.model), open_options(request))
+    model, device = open_model(replace(request, device="cpu"))
     outputs = []
     reasons: dict[str, str] = {}
     connected: set[str] = set()
