@@ -126,7 +126,7 @@ def rows(ours: list[Spent], engine: list[Spent], parts: dict[str, float]) -> lis
     listed = " · ".join(f"{stage} {ms:.1f}" for stage, ms in parts.items())
     extra = each * (found.cpu - bare_loop.cpu)
     return [
-        Row.ratio(f"{PICTURES} photographs, mobilenet, overlay and npy : floor", "1.05", found.wall / floor, BOUND, note),
+        Row.ratio(f"{PICTURES} photographs, mobilenet, overlay+npy : floor", "1.05", found.wall / floor, BOUND, note),
         Row("CPU ms a picture by stage, each by itself", "10 in all", f"{listed}; in all {each * own:.1f}"),
         Row("CPU ms a picture beyond the engine's, in the run", "as the stages", f"{extra:.1f}"),
     ]  # fmt: skip

@@ -62,6 +62,7 @@ def _page(record: dict[str, Any], width: int) -> Iterator[str]:
         yield from _paragraph("Random layers", ", ".join(record["stochastic"]), width)
     for note in record["notes"]:
         yield from _paragraph("Note", note, width)
+    yield from _paragraph("Screening", "; ".join(record["screening"]) or "no known risk found", width)
 
 
 def _inputs(entries: list[dict[str, Any]]) -> list[list[str]]:

@@ -1,6 +1,7 @@
 """`inspect`: what a model is, before anything is computed with it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -59,6 +60,7 @@ class InspectRecord(Struct, kw_only=True):
     preparing: PreparingLine | None
     stochastic: list[str]
     notes: list[str]
+    screening: list[str]
 
 
 _HEADS = {
@@ -72,7 +74,10 @@ _HEADS = {
 def inspect_model(request: ComputeRequest) -> InspectRecord:
     """Load and trace a model and return what there is to know of it. Raises `ModelError` as loading does."""
     from saliency_cli.autodiff.compiled import Compiled
+    from saliency_cli.models.screening import screen
 
+    custom = request.custom_objects is not None
+    screened = screen(Path(request.model), trust=True, custom=custom)
     model, device = open_model(replace(request, device="cpu"))
     outputs = []
     reasons: dict[str, str] = {}
@@ -119,6 +124,7 @@ def inspect_model(request: ComputeRequest) -> InspectRecord:
         preparing=_preparing(model.inputs, model.clues),
         stochastic=list(stochastic),
         notes=list(model.notes),
+        screening=list(screened.findings),
     )
 
 

@@ -85,6 +85,7 @@ RECORD = {
     "preparing": {"name": "unit", "reason": "the model has no layer that scales", "guessed": True},
     "stochastic": ["dropout"],
     "notes": ["the head has a softmax"],
+    "screening": [],
 }
 
 
