@@ -177,6 +177,12 @@ def _foreign(path: Path, start: bytes) -> ModelError:
     for magic, what, hint, reason in _FOREIGN:
         if start.lstrip().lower().startswith(magic.lower()):
             return ModelError(f"'{path}' is {what}", hint=hint, reason=reason)
+    if start[:1] == b"\x08" and (b"onnx" in start.lower() or path.suffix.lower() == ".onnx"):
+        return ModelError(
+            f"'{path}' is an ONNX model, which TensorFlow can't differentiate",
+            hint="give the Keras or TensorFlow model it was converted from",
+            reason="unsupported-format",
+        )
     if start[4:8] == b"TFL3":
         return ModelError(
             f"'{path}' is a TensorFlow Lite model, which holds no gradients",

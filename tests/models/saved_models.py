@@ -66,6 +66,12 @@ def foreign_files():
             f"pickle{protocol}.pkl": (pickle.dumps({"a": [1]}, protocol), "a pickle", "save a Keras model", "pickle")
             for protocol in (2, 3, 4, 5)
         },
+        "net.onnx": (
+            b"\x08\x08\x12\x07pytorch\x1a\x05" + b"\0" * 40,
+            "an ONNX model",
+            "converted from",
+            "unsupported-format",
+        ),
         "net.tflite": (b"\x1c\0\0\0TFL3" + b"\0" * 40, "TensorFlow Lite", "converted from", "unsupported-format"),
         "model.json": (b' {"class_name": "Functional"}', "JSON", "give the .keras file", "unsupported-format"),
         "words.keras": (b"hello there", "not a model this version knows", "model.save('model.keras')", "not-a-model"),
