@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from saliency_cli.autodiff.model import Model
+from saliency_cli.errors import UsageError
 from saliency_cli.models.options import OpenOptions
 from saliency_cli.models.recognition import recognise
 from saliency_cli.models.screening import require_same, start
@@ -20,6 +21,26 @@ LOADERS = {
     "legacy-zip": "legacy_keras",
     "legacy-hdf5": "legacy_keras",
 }
+
+# Option → its flag, and the formats it means something to.
+_MEANT_FOR = {
+    "custom_objects": ("--custom-objects", ("keras-zip", "keras-hdf5", "legacy-zip", "legacy-hdf5")),
+    "replace": ("--replace", ("legacy-zip", "legacy-hdf5")),
+    "signature": ("--signature", ("saved-model",)),
+    "input_tensors": ("--input-tensor", ("frozen-graph",)),
+    "output_tensors": ("--output-tensor", ("frozen-graph",)),
+}
+
+
+def _require_meant(options: OpenOptions, path: Path, format_name: str) -> None:
+    """Raise `UsageError` for an option that would do nothing with this format."""
+    for name, (flag, formats) in _MEANT_FOR.items():
+        if getattr(options, name) and format_name not in formats:
+            raise UsageError(
+                f"{flag} is for {' and '.join(formats)} models, and '{path}' is {format_name}",
+                hint=f"leave {flag} away",
+                reason="idle-option",
+            )
 
 
 def open_model(path: Path, options: OpenOptions, prepare: Callable[[], object] = lambda: None) -> Model:
@@ -37,6 +58,7 @@ def open_model(path: Path, options: OpenOptions, prepare: Callable[[], object] =
         prepare()
         screened = reading.result()
     found = recognise(path)
+    _require_meant(options, path, found.format)
     if found.format.startswith("legacy"):
         # Before the guard, so that its settings are watched too.
         importlib.import_module("saliency_cli.models.legacy_runtime").import_tf_keras()
