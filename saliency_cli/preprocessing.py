@@ -269,18 +269,6 @@ def _resized(plane: Array, source: Box, size: tuple[int, int]) -> Array:
     return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
-def map_to_original(values: Array, geometry: Geometry) -> Array:
-    """Bring a `(h, w)` map of the model's input back onto the picture.
-
-    Returns float32 of the picture's (height, width), resized bilinearly, zero where the model saw
-    nothing (`crop`); what fell on padding (`fit`) is left out.
-    """
-    top, left, bottom, right = geometry.source
-    found = np.zeros(geometry.original, np.float32)
-    found[top:bottom, left:right] = _resized(values, geometry.placed, (bottom - top, right - left))
-    return found
-
-
 def baseline(kind: str, raw: Array, channels: int | None, picture: bool) -> Array:
     """Return a sample that stands for "absent", in file units, float32 of `raw`'s shape.
 

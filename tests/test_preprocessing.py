@@ -8,9 +8,10 @@ from PIL import Image
 
 from saliency_cli.errors import InputError, UsageError
 from saliency_cli.geometry import Geometry
-from saliency_cli.preprocessing import BASELINES, Preparing, baseline, choose, map_to_original, parse_preprocess
+from saliency_cli.preprocessing import BASELINES, Preparing, baseline, choose, parse_preprocess
 from saliency_cli.preprocessing import prepare_picture as prepare
 from saliency_cli.records import InputSpec, ScalingClue
+from saliency_cli.rendering.placement import map_to_original
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (6, 8, 3)).astype(np.float32)

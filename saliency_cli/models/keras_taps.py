@@ -55,20 +55,20 @@ def _size(variable: Any) -> int:
 
 
 @contextlib.contextmanager
-def _tapped(model: Any, kept: dict[str, Tensor]) -> Iterator[None]:
-    paths = layer_paths(model)
+def tapped(paths: Mapping[str, Any], kept: dict[str, Tensor]) -> Iterator[None]:
+    """Keep every layer's first output in `kept`, by path, for the length of the block."""
     # Inside a loop's body the same layer is called again, on tensors of another graph.
     graph = tf.compat.v1.get_default_graph()
 
     def tap(path: str, call: Any) -> Any:
-        def tapped(*arguments: Any, **options: Any) -> Any:
+        def called(*arguments: Any, **options: Any) -> Any:
             result = call(*arguments, **options)
-            first = next((t for t in keras.tree.flatten(result) if tf.is_tensor(t)), None)
+            first = next((t for t in tf.nest.flatten(result) if tf.is_tensor(t)), None)
             if first is not None and getattr(first, "graph", None) is graph:
                 kept.setdefault(path, first)
             return result
 
-        return tapped
+        return called
 
     # A caller may have put a `call` of their own on an instance: it goes back where it was.
     own = {path: layer.__dict__["call"] for path, layer in paths.items() if "call" in layer.__dict__}
@@ -130,7 +130,7 @@ def forward(model: Any, structure: Any, output_names: tuple[str, ...]) -> Any:
     def emit(inputs: Mapping[str, Tensor]) -> Traced:
         arguments = keras.tree.map_structure(lambda name: inputs[name], structure)
         kept: dict[str, Tensor] = {}
-        with _tapped(model, kept), _full_precision(model):
+        with tapped(layer_paths(model), kept), _full_precision(model):
             result = model(arguments, training=False)
         tensors = [t for t in keras.tree.flatten(result) if tf.is_tensor(t)]
         return Traced(dict(zip(output_names, tensors, strict=True)), kept)

@@ -11,6 +11,7 @@ from typing import Any
 
 from saliency_cli.autodiff.model import Layer, Traced
 from saliency_cli.autodiff.runtime import tf
+from saliency_cli.models.keras_taps import tapped
 from saliency_cli.models.legacy_runtime import import_tf_keras, quiet
 
 Tensor = Any
@@ -47,34 +48,6 @@ def describe_layers(model: Any) -> tuple[Layer, ...]:
 
 def _own(layer: Any) -> list[Any]:
     return [*layer._trainable_weights, *layer._non_trainable_weights]
-
-
-@contextlib.contextmanager
-def _tapped(model: Any, kept: dict[str, Tensor]) -> Iterator[None]:
-    paths = layer_paths(model)
-    # Inside a loop's body the same layer is called again, on tensors of another graph.
-    graph = tf.compat.v1.get_default_graph()
-
-    def tap(path: str, call: Any) -> Any:
-        def tapped(*arguments: Any, **options: Any) -> Any:
-            result = call(*arguments, **options)
-            first = next((t for t in tf.nest.flatten(result) if tf.is_tensor(t)), None)
-            if first is not None and getattr(first, "graph", None) is graph:
-                kept.setdefault(path, first)
-            return result
-
-        return tapped
-
-    own = {path: layer.__dict__["call"] for path, layer in paths.items() if "call" in layer.__dict__}
-    try:
-        for path, layer in paths.items():
-            layer.__dict__["call"] = tap(path, layer.call)
-        yield
-    finally:
-        for path, layer in paths.items():
-            layer.__dict__.pop("call", None)
-            if path in own:
-                layer.__dict__["call"] = own[path]
 
 
 @contextlib.contextmanager
@@ -141,7 +114,7 @@ def forward(model: Any, structure: Any, output_names: tuple[str, ...]) -> Any:
     def emit(inputs: Mapping[str, Tensor]) -> Traced:
         arguments = tf.nest.map_structure(lambda name: inputs[name], structure)
         kept: dict[str, Tensor] = {}
-        with quiet(), _plain_loops(model), _channels_last(model), _tapped(model, kept):
+        with quiet(), _plain_loops(model), _channels_last(model), tapped(layer_paths(model), kept):
             result = model(arguments, training=False)
         tensors = [tensor for tensor in tf.nest.flatten(result) if tf.is_tensor(tensor)]
         return Traced(dict(zip(output_names, tensors, strict=True)), kept)
