@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
+from numbers import Integral
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,12 @@ class Attribution:
         view = self.views[name] if name else next(iter(self.views.values()))
         return WRITERS.build(kind, {}).encode([view])
 
+    def __repr__(self) -> str:
+        target = self.record.target
+        shapes = ", ".join("×".join(map(str, values.shape)) or "scalar" for values in self.inputs.values())
+        flags = f", flags: {', '.join(self.flags)}" if self.flags else ""
+        return f"<Attribution {self.record.method} of {target.label} ({target.space}), {shapes}{flags}>"
+
     def _repr_png_(self) -> bytes:
         buffer = BytesIO()
         self.to_image().save(buffer, "PNG")
@@ -87,6 +94,9 @@ class SaliencyModel:
 
     _model: Any
     _device: str
+
+    def __repr__(self) -> str:
+        return f"<SaliencyModel {self._model.name}: {', '.join(self.inputs)} → {', '.join(self.outputs)}>"
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -143,6 +153,7 @@ class SaliencyModel:
             UsageError: an argument makes no sense. InputError: the sample can't be used.
             ModelError: the model can't be differentiated.
         """
+        _require_kinds(method, target, options)
         key = (output_name, space, loss, batch_size, method in ("gradient", "gradient-times-input"))
         if key not in self._attributors:
             self._attributors[key] = open_attributor(
@@ -169,6 +180,18 @@ class SaliencyModel:
         return Attribution(*found)
 
 
+def _require_kinds(method: object, target: object, options: object) -> None:
+    """Raise `UsageError` for an argument of another kind than it takes."""
+    if not isinstance(method, str):
+        raise UsageError(f"method is a name, and {method!r} came", hint="method='gradient'", reason="bad-argument")
+    if isinstance(target, bool) or not isinstance(target, (str, Integral)):
+        raise UsageError(f"target is a text or an index, and {target!r} came", hint="target=3", reason="bad-argument")
+    if options is not None and not isinstance(options, Mapping):
+        raise UsageError(
+            f"options is a mapping, and {options!r} came", hint="options={'draws': 100}", reason="bad-argument"
+        )
+
+
 def load(
     path: "str | PathLike[str]",
     *,
@@ -179,7 +202,7 @@ def load(
     """Load a saved model, with Keras's safe mode on.
 
     Args:
-        path: a `.keras` or HDF5 file written by Keras 3.
+        path: a saved model of any format the command opens.
         custom_objects: a Python file with the classes the model needs; it is run.
         device: `cpu`, `gpu` or `gpu:1`; by default the first GPU, if there is one.
         threads: how many threads TensorFlow may use.

@@ -342,3 +342,29 @@ def test_what_is_public():
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         _ = sal.lod
     assert Path(sal.__file__).with_name("py.typed").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"method": None}, "method is a name, and None came"),
+        ({"target": 1.5}, "target is a text or an index, and 1.5 came"),
+        ({"target": [1]}, "target is a text or an index"),
+        ({"options": 3}, "options is a mapping, and 3 came"),
+    ],
+)
+def test_arguments_of_another_kind(arguments, words):
+    model = sal.load(str(SAMPLES / "linear.keras"))
+    with pytest.raises(UsageError, match=words):
+        model.attribute(np.ones(3, np.float32), **arguments)
+
+
+def test_they_show_themselves_in_a_line():
+    model = sal.load(str(SAMPLES / "linear.keras"))
+    assert repr(model) == "<SaliencyModel linear: numbers → amount>"
+    assert repr(model.attribute(np.ones(3, np.float32))) == (
+        "<Attribution gradient of 0 (output), 3, flags: constant>"
+    )
+
+
+SAMPLES = Path(__file__).resolve().parents[1] / "sample_models"

@@ -22,6 +22,9 @@ LOADERS = {
     "legacy-hdf5": "legacy_keras",
 }
 
+# Formats whose model is the one file, so that the hash of what was read and of what was loaded are the same.
+_ONE_FILE = ("keras-zip", "keras-hdf5", "legacy-zip", "legacy-hdf5", "frozen-graph")
+
 # Option → its flag, and the formats it means something to.
 _MEANT_FOR = {
     "custom_objects": ("--custom-objects", ("keras-zip", "keras-hdf5", "legacy-zip", "legacy-hdf5")),
@@ -66,6 +69,6 @@ def open_model(path: Path, options: OpenOptions, prepare: Callable[[], object] =
     guarded = importlib.import_module("saliency_cli.models.settings_guard").guarded
     with guarded(path, screened.numbers):
         model: Model = loader.load(path, options)
-    if path.is_file():
+    if found.format in _ONE_FILE:
         require_same(screened, model.sha256, path)
     return model

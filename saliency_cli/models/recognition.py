@@ -62,11 +62,14 @@ def _tensorflow_js(path: Path) -> Recognised | None:
     return None
 
 
+_FORMATS = "give a .keras or HDF5 file, a SavedModel folder, a TensorFlow.js model.json, or a frozen graph"
+
+
 def _similar(path: Path) -> str:
     from saliency_cli.errors import nearest
 
     there = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    return nearest(path.name, there) or "give the path of a .keras or Keras 3 HDF5 file"
+    return nearest(path.name, there) or _FORMATS
 
 
 def _directory(path: Path) -> Recognised:
@@ -196,7 +199,7 @@ def _foreign(path: Path, start: bytes) -> ModelError:
             reason="unsupported-format",
         )
     return ModelError(
-        f"'{path}' is not a model this version knows: expected a .keras zip or an HDF5 file",
+        f"'{path}' is not a model this version knows: expected .keras, HDF5, TensorFlow.js or a frozen graph",
         hint="save it with model.save('model.keras')",
         reason="not-a-model",
     )

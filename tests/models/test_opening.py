@@ -1,7 +1,9 @@
 """The way in: every format it can be told has a loader, and no option is taken and ignored."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from saliency_cli.errors import ModelError, UsageError
@@ -47,3 +49,16 @@ def test_what_is_read_is_what_is_loaded(monkeypatch, tmp_path):
 def test_every_loader_is_there():
     for name in set(opening.LOADERS.values()):
         assert (Path(opening.__file__).parent / f"{name}.py").is_file()
+
+
+def test_a_tensorflow_js_model_opens_by_its_file_and_by_its_folder(tmp_path):
+    layer = {"class_name": "Dense", "config": {"name": "amount", "units": 1, "batch_input_shape": [None, 3]}}
+    topology = {"class_name": "Sequential", "config": {"name": "line", "layers": [layer]}}
+    shapes = {"amount/kernel": [3, 1], "amount/bias": [1]}
+    weights = [{"name": name, "shape": shape, "dtype": "float32"} for name, shape in shapes.items()]
+    manifest = [{"paths": ["shard.bin"], "weights": weights}]
+    document = {"modelTopology": {"model_config": topology}, "weightsManifest": manifest}
+    (tmp_path / "model.json").write_text(json.dumps(document))
+    (tmp_path / "shard.bin").write_bytes(np.array([2, 2, 2, 1], np.float32).tobytes())
+    for path in (tmp_path, tmp_path / "model.json"):
+        assert open_model(path, OpenOptions()).format == "tfjs-layers"

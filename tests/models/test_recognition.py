@@ -39,7 +39,7 @@ def test_a_missing_file_names_the_nearest(tmp_path):
     assert "there is no file" in error.message
     assert error.hint == "did you mean 'model.keras'?"
     assert error.reason == "missing-model"
-    assert refused(tmp_path / "nowhere" / "model.keras").hint.startswith("give the path of a .keras")
+    assert refused(tmp_path / "nowhere" / "model.keras").hint.startswith("give a .keras or HDF5 file")
 
 
 def test_a_link_to_nothing_and_a_name_too_long(tmp_path):
