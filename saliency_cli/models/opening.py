@@ -8,18 +8,18 @@ from saliency_cli.autodiff.model import Model
 from saliency_cli.errors import UsageError
 from saliency_cli.models.options import OpenOptions
 from saliency_cli.models.recognition import recognise
-from saliency_cli.models.screening import require_same, start
+from saliency_cli.models.screening.parent import require_same, start
 
 # Format → the module whose `load(path, options)` opens it.
 LOADERS = {
-    "keras-zip": "keras_file",
-    "keras-hdf5": "keras_file",
-    "saved-model": "saved_model",
-    "tfjs-graph": "tfjs_graph",
-    "tfjs-layers": "tfjs_layers",
-    "frozen-graph": "frozen_graph",
-    "legacy-zip": "legacy_keras",
-    "legacy-hdf5": "legacy_keras",
+    "keras-zip": "keras3.loading",
+    "keras-hdf5": "keras3.loading",
+    "saved-model": "graphs.saved_model",
+    "tfjs-graph": "graphs.tfjs_graph",
+    "tfjs-layers": "tfjs.loading",
+    "frozen-graph": "graphs.frozen_graph",
+    "legacy-zip": "legacy.loading",
+    "legacy-hdf5": "legacy.loading",
 }
 
 # Formats whose model is the one file, so that the hash of what was read and of what was loaded are the same.
@@ -64,7 +64,7 @@ def open_model(path: Path, options: OpenOptions, prepare: Callable[[], object] =
     _require_meant(options, path, found.format)
     if found.format.startswith("legacy"):
         # Before the guard, so that its settings are watched too.
-        importlib.import_module("saliency_cli.models.legacy_runtime").import_tf_keras()
+        importlib.import_module("saliency_cli.models.legacy.runtime").import_tf_keras()
     loader = importlib.import_module(f"saliency_cli.models.{LOADERS[found.format]}")
     guarded = importlib.import_module("saliency_cli.models.settings_guard").guarded
     with guarded(path, screened.numbers):

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from saliency_cli.errors import ModelError
-from saliency_cli.models import frozen_graph_reading, saved_model_reading, tfjs_config, tfjs_graph_reading
-from saliency_cli.models.legacy_config import read_legacy
+from saliency_cli.models.graphs import frozen_graph_reading, saved_model_reading, tfjs_graph_reading
+from saliency_cli.models.legacy.config import read_legacy
+from saliency_cli.models.tfjs import config as tfjs_config
 
 
 @dataclass(frozen=True)

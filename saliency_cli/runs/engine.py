@@ -93,7 +93,7 @@ def open_options(request: ComputeRequest) -> "OpenOptions":
 def wrap_model(live: Any, device: str | None) -> tuple["Model", str]:
     """Take a live Keras model and choose the device."""
     from saliency_cli.autodiff.runtime import configure
-    from saliency_cli.models.keras_live import wrap
+    from saliency_cli.models.keras3.live import wrap
 
     return wrap(live), configure(None, device)
 

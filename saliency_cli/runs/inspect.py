@@ -74,7 +74,7 @@ _HEADS = {
 def inspect_model(request: ComputeRequest) -> InspectRecord:
     """Load and trace a model and return what there is to know of it. Raises `ModelError` as loading does."""
     from saliency_cli.autodiff.compiled import Compiled
-    from saliency_cli.models.screening import screen
+    from saliency_cli.models.screening.parent import screen
 
     custom = request.custom_objects is not None
     screened = screen(Path(request.model), trust=True, custom=custom)

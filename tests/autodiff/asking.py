@@ -3,7 +3,7 @@
 import numpy as np
 
 from saliency_cli.autodiff.compiled import Compiled
-from saliency_cli.models.keras_live import wrap
+from saliency_cli.models.keras3.live import wrap
 
 
 def compiled(model, output=None, *, batch=2, **options):

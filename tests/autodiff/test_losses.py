@@ -6,7 +6,7 @@ from asking import ask, compiled
 from tiny_models import L, dense_output, drawn, headed, keras, relative, seeded, table, taped, tf
 
 from saliency_cli.errors import ModelError, UsageError
-from saliency_cli.models.keras_file import load
+from saliency_cli.models.keras3.loading import load
 
 X = drawn(2, 5)
 

@@ -20,7 +20,7 @@ from tiny_models import (
     with_tokens,
 )
 
-from saliency_cli.models.keras_live import wrap
+from saliency_cli.models.keras3.live import wrap
 
 
 @pytest.mark.parametrize(("output", "position", "units"), [("kind", 0, 3), ("alarm", 1, 1)])

@@ -7,8 +7,8 @@ import pytest
 from asking import ask, compiled, one
 from tiny_models import HEADS, L, Subclassed, drawn, headed, keras, seeded
 
-from saliency_cli.models.keras_live import wrap
-from saliency_cli.models.keras_taps import layer_paths
+from saliency_cli.models.keras3.live import wrap
+from saliency_cli.models.keras3.taps import layer_paths
 
 
 def state_of(model):

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 
 from saliency_cli.autodiff.runtime import tf
-from saliency_cli.models.legacy_runtime import import_tf_keras, quiet
+from saliency_cli.models.legacy.runtime import import_tf_keras, quiet
 
 tf_keras = import_tf_keras()
 L = tf_keras.layers

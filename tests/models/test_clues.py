@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from saved_models import L, keras
 
-from saliency_cli.models.keras_live import wrap
+from saliency_cli.models.keras3.live import wrap
 
 
 def clues_of(model, name=None):

@@ -7,7 +7,7 @@ from graph_tools import assert_same, drawn, gradients, own_gradients, shared
 from saliency_cli.autodiff.compiled import Compiled
 from saliency_cli.autodiff.runtime import tf
 from saliency_cli.errors import ModelError
-from saliency_cli.models.frozen_graph import load, recognise
+from saliency_cli.models.graphs.frozen_graph import load, recognise
 from saliency_cli.models.options import OpenOptions
 
 PLAIN = OpenOptions()

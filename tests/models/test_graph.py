@@ -7,8 +7,8 @@ from graph_tools import assert_same, drawn, gradients, own_gradients
 from saliency_cli.autodiff.compiled import Compiled
 from saliency_cli.autodiff.runtime import tf
 from saliency_cli.errors import ModelError
-from saliency_cli.models import graph_layers
-from saliency_cli.models.graph import GraphSource, build
+from saliency_cli.models.graphs import layers as graph_layers
+from saliency_cli.models.graphs.flattened import GraphSource, build
 
 RNG = np.random.default_rng(5)
 SQUARE = RNG.normal(0, 0.6, (4, 4)).astype(np.float32)

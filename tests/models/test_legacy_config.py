@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from saliency_cli.errors import ModelError, UsageError
-from saliency_cli.models.legacy_config import Legacy, architecture_beside, nodes, read_legacy, rewritten
-from saliency_cli.models.legacy_keras1 import from_keras_1
-from saliency_cli.models.legacy_migration import migrate, notes
-from saliency_cli.models.legacy_replace import Replacement, parse_replacement
-from saliency_cli.models.legacy_scan import Finding, refuse, scan
-from saliency_cli.models.legacy_stock import pure_function
+from saliency_cli.models.legacy.config import Legacy, architecture_beside, nodes, read_legacy, rewritten
+from saliency_cli.models.legacy.keras1 import from_keras_1
+from saliency_cli.models.legacy.migration import migrate, notes
+from saliency_cli.models.legacy.replace import Replacement, parse_replacement
+from saliency_cli.models.legacy.scan import Finding, refuse, scan
+from saliency_cli.models.legacy.stock import pure_function
 
 
 def layer(kind, **options):
@@ -143,8 +143,8 @@ def test_weights_only_alone_or_beside_other_json(tmp_path):
 
 def test_nothing_of_this_imports_tensorflow():
     code = (
-        "import sys, saliency_cli.models.legacy_config, saliency_cli.models.legacy_migration;"
-        "import saliency_cli.models.legacy_scan, saliency_cli.models.legacy_replace;"
+        "import sys, saliency_cli.models.legacy.config, saliency_cli.models.legacy.migration;"
+        "import saliency_cli.models.legacy.scan, saliency_cli.models.legacy.replace;"
         "assert not {'tensorflow', 'keras', 'tf_keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

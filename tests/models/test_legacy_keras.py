@@ -30,8 +30,8 @@ from legacy_corpus import (
 from saliency_cli.autodiff.compiled import Compiled
 from saliency_cli.autodiff.runtime import keras, tf
 from saliency_cli.errors import ModelError, UsageError
-from saliency_cli.models.legacy_config import read_legacy
-from saliency_cli.models.legacy_keras import load
+from saliency_cli.models.legacy.config import read_legacy
+from saliency_cli.models.legacy.loading import load
 from saliency_cli.models.options import OpenOptions
 
 DEFAULT = OpenOptions()
@@ -610,7 +610,7 @@ def settings():
 def test_opening_prints_nothing_in_a_fresh_process(tmp_path):
     path = save(seeded(MODELS["dense"]()), tmp_path / "m.h5")
     code = (
-        "from pathlib import Path; from saliency_cli.models.legacy_keras import load;"
+        "from pathlib import Path; from saliency_cli.models.legacy.loading import load;"
         f"from saliency_cli.models.options import OpenOptions; load(Path({str(path)!r}), OpenOptions())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -854,7 +854,7 @@ def test_pilotnet_opens_with_a_stock_layer_for_its_lambda(wild):
 def test_files_saved_by_others_agree_with_tf_keras_alone(wild):
     from tf_keras.src.saving.serialization_lib import SafeModeScope
 
-    from saliency_cli.models.legacy_runtime import quiet
+    from saliency_cli.models.legacy.runtime import quiet
 
     compared = 0
     for path in wild_files():

@@ -50,7 +50,7 @@ def load_error(path, **options):
 
 
 def test_the_facts_of_a_file(saved):
-    from saliency_cli.models.keras_file import load
+    from saliency_cli.models.keras3.loading import load
 
     model = load(saved / "tiny.keras")
     assert (model.name, model.format, model.parameters) == ("tiny", "keras-zip", 43)

@@ -48,7 +48,7 @@ def test_what_is_read_is_what_is_loaded(monkeypatch, tmp_path):
 
 def test_every_loader_is_there():
     for name in set(opening.LOADERS.values()):
-        assert (Path(opening.__file__).parent / f"{name}.py").is_file()
+        assert (Path(opening.__file__).parent / f"{name.replace('.', '/')}.py").is_file()
 
 
 def test_a_tensorflow_js_model_opens_by_its_file_and_by_its_folder(tmp_path):

@@ -11,10 +11,10 @@ from graph_tools import assert_same, drawn, gradients, own_gradients, shared
 from saliency_cli.autodiff.compiled import Compiled
 from saliency_cli.autodiff.runtime import keras, tf
 from saliency_cli.errors import ModelError
-from saliency_cli.models.graph_operations import ALLOWED, CHECKPOINT
+from saliency_cli.models.graphs.operations import ALLOWED, CHECKPOINT
+from saliency_cli.models.graphs.saved_model import load, recognise
+from saliency_cli.models.graphs.saved_model_reading import look_at
 from saliency_cli.models.options import OpenOptions
-from saliency_cli.models.saved_model import load, recognise
-from saliency_cli.models.saved_model_reading import look_at
 
 L = keras.layers
 PLAIN = OpenOptions()

@@ -11,8 +11,9 @@ import hostile
 import pytest
 
 from saliency_cli.errors import ModelError
-from saliency_cli.models import screening, screening_child
-from saliency_cli.models.screening import Screened, require_same, screen, start
+from saliency_cli.models.screening import child as screening_child
+from saliency_cli.models.screening import parent as screening
+from saliency_cli.models.screening.parent import Screened, require_same, screen, start
 
 CORPUS = hostile.attacks()
 by_name = pytest.mark.parametrize("attack", CORPUS, ids=[attack.name for attack in CORPUS])
@@ -208,7 +209,7 @@ def test_a_child_that_spins_is_ended_by_its_processor_time(tmp_path, monkeypatch
     replaced_child(
         monkeypatch,
         "import json,sys;r=json.loads(sys.argv[1]);sys.path+=r['places'];"
-        "from saliency_cli.models.screening_child import _limit;_limit(r['seconds'],2**30,2**20)\nwhile True: pass",
+        "from saliency_cli.models.screening.child import _limit;_limit(r['seconds'],2**30,2**20)\nwhile True: pass",
     )
     with pytest.raises(ModelError) as caught:
         screen(good(tmp_path), trust=False)
@@ -251,7 +252,7 @@ def test_a_result_can_be_asked_twice(tmp_path):
 
 def test_the_childs_ceilings_are_set():
     code = (
-        "import resource as r;from saliency_cli.models.screening_child import _limit;_limit(7,2**30,2**20);"
+        "import resource as r;from saliency_cli.models.screening.child import _limit;_limit(7,2**30,2**20);"
         "print([r.getrlimit(x)[0] for x in (r.RLIMIT_CPU,r.RLIMIT_AS,r.RLIMIT_FSIZE,r.RLIMIT_CORE)])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -271,7 +272,7 @@ def test_the_childs_search_path_holds_no_current_folder(tmp_path, monkeypatch):
 
 def test_the_parent_imports_neither_tensorflow_nor_hdf5():
     code = (
-        "import sys,saliency_cli.models.screening;"
+        "import sys,saliency_cli.models.screening.parent;"
         "print(sorted({'tensorflow','keras','h5py','numpy'} & set(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from saliency_cli.errors import ModelError
-from saliency_cli.models.screening import screen
+from saliency_cli.models.screening.parent import screen
 
 REASONS = {"damaged", "refused-link", "refused-file", "refused-size", "refused-code", "custom-class"}
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from saliency_cli.errors import ModelError
-from saliency_cli.models import screening_names as names
-from saliency_cli.models.screening import screen
+from saliency_cli.models.screening import names
+from saliency_cli.models.screening.parent import screen
 
 ROOT = Path(__file__).resolve().parents[2]
 WILD = ROOT.parent / "shared" / "wild"
@@ -266,8 +266,8 @@ def layer_of(kind):
 def test_every_stock_layer_with_its_usual_arguments_passes():
     import keras
 
-    from saliency_cli.models.screening_classes import Rules
-    from saliency_cli.models.screening_config import check_config
+    from saliency_cli.models.screening.classes import Rules
+    from saliency_cli.models.screening.config import check_config
 
     missed = []
     for kind in sorted(names.LAYERS - {"InputSpec"}):

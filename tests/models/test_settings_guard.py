@@ -96,7 +96,7 @@ def test_more_weights_than_the_file_holds_are_refused_before_they_are_allocated(
 
 
 def test_a_load_as_large_as_its_file_passes(saved):
-    from saliency_cli.models.screening import screen
+    from saliency_cli.models.screening.parent import screen
 
     found = screen(saved / "tiny.keras", trust=False)
     with guarded(saved / "tiny.keras", found.numbers):

@@ -8,11 +8,11 @@ import pytest
 from tfjs_writer import SHARED, shared
 
 from saliency_cli.errors import ModelError
-from saliency_cli.models.screening_names import LAYERS, OLDER
-from saliency_cli.models.tfjs_config import convert, read_document, recognise
-from saliency_cli.models.tfjs_fields import snake
-from saliency_cli.models.tfjs_metadata import Metadata, read_metadata
-from saliency_cli.models.tfjs_options import OPTIONS
+from saliency_cli.models.screening.names import LAYERS, OLDER
+from saliency_cli.models.tfjs.config import convert, read_document, recognise
+from saliency_cli.models.tfjs.fields import snake
+from saliency_cli.models.tfjs.metadata import Metadata, read_metadata
+from saliency_cli.models.tfjs.options import OPTIONS
 
 
 def dense(name="d", **options):
@@ -377,7 +377,7 @@ def test_snake_case():
 
 def test_nothing_of_tensorflow_is_imported():
     program = (
-        "import sys; from saliency_cli.models import tfjs_config, tfjs_metadata, tfjs_weights;"
+        "import sys; from saliency_cli.models.tfjs import config, metadata, weights;"
         "assert not {'tensorflow', 'keras', 'h5py'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

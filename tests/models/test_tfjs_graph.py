@@ -11,8 +11,8 @@ from graph_tools import assert_same, drawn, gradients, own_gradients, recorded, 
 from saliency_cli.autodiff.compiled import Compiled
 from saliency_cli.autodiff.runtime import tf
 from saliency_cli.errors import ModelError
+from saliency_cli.models.graphs.tfjs_graph import load, recognise
 from saliency_cli.models.options import OpenOptions
-from saliency_cli.models.tfjs_graph import load, recognise
 
 PLAIN = OpenOptions()
 # Relative to the largest value, and an absolute floor for values that float32 rounds away.

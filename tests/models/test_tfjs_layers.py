@@ -15,7 +15,7 @@ from saliency_cli.autodiff.compiled import Compiled
 from saliency_cli.autodiff.runtime import keras, tf
 from saliency_cli.errors import ModelError
 from saliency_cli.models.options import OpenOptions
-from saliency_cli.models.tfjs_layers import load
+from saliency_cli.models.tfjs.loading import load
 
 L = keras.layers
 RNG = np.random.default_rng(11)

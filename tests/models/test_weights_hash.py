@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from saved_models import L, keras, tiny
 
-from saliency_cli.models.keras_file import load
-from saliency_cli.models.keras_live import weights_hash, wrap
+from saliency_cli.models.keras3.live import weights_hash, wrap
+from saliency_cli.models.keras3.loading import load
 
 
 def test_stable_over_saving_and_loading(saved, tmp_path):

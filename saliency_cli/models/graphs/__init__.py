@@ -1,0 +1,1 @@
+"""Graphs: SavedModel, frozen GraphDef and TensorFlow.js graph-model, all as one flattened graph."""

@@ -1,0 +1,1 @@
+"""TensorFlow.js layers-models, built again as Keras layers with the conventions of TensorFlow.js."""
