@@ -8,7 +8,7 @@ is none of its business.
 
 import hashlib
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -21,13 +21,22 @@ Point = Callable[[int, Arrays], None]
 
 @dataclass(frozen=True)
 class Trace:
-    """Which compiled function answers an ask: the plain input gradient, or one cut or ruled otherwise."""
+    """Which compiled function answers an ask: the plain input gradient of the run's target, or another one.
+
+    `gradient` off: values and top classes only, a forward pass. `space`: the target is read in this
+    space (`logit`, `probability`, `log-probability`) instead of the run's own space or loss.
+    `randomised` `(seed, depth)`: by the model whose `depth` layers nearest the output are drawn anew.
+    """
 
     layer: str | None = None
     rule: str | None = None
+    gradient: bool = True
+    space: str | None = None
+    randomised: tuple[int, int] | None = None
 
 
 GRADIENT = Trace()
+VALUES = Trace(gradient=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +46,8 @@ class Ask:
     `point(i, out)` writes point `i` straight into `out[name]`, a view of the batch buffer of that
     floating input's shape. `weights` is `(n,)`: the answer holds `Σ wᵢ gᵢ`, and with `squares` also
     `Σ wᵢ gᵢ²`, both accumulated in float64; with `each` every gradient, float32. `unperturbed` says that
-    the only point is the sample itself, whose value and gradient may be known already.
+    the only point is the sample itself, whose value and gradient may be known already. `about`: another
+    target than the sample's own, as weights over the output's classes `(classes,)`.
     """
 
     n: int
@@ -47,6 +57,7 @@ class Ask:
     each: bool = False
     trace: Trace = GRADIENT
     unperturbed: bool = False
+    about: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +66,8 @@ class Answer:
 
     `values` `(n,)` float64: the target at each point. `tops` `(n,)` int64: the top class at each point
     (−1 where the output has no classes). `gradients` and `squares`: floating input → float64 array of
-    the input's shape. `each`: floating input → `(n, *shape)` float32.
+    the input's shape, empty for a trace without gradients. `each`: floating input → `(n, *shape)` float32.
+    `logits` `(classes,)`: of an ask of one point, where the engine tells them.
     """
 
     values: Array
@@ -63,6 +75,7 @@ class Answer:
     gradients: Arrays
     squares: Arrays = field(default_factory=dict)
     each: Arrays = field(default_factory=dict)
+    logits: Array = field(default_factory=lambda: np.empty(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,14 +106,21 @@ class Sample:
         """Return the ask for the value and gradient at the unperturbed sample."""
         return Ask(1, lambda _, out: self.write(out), np.ones(1), unperturbed=True)
 
+    def at(self, arrays: Arrays) -> "Sample":
+        """Return this sample moved to other floating arrays; it keeps its identity, and so its draws."""
+        return replace(self, inputs={**self.inputs, **arrays})
+
+    def generator(self, name: str, draw: int) -> np.random.Generator:
+        """Return random numbers that depend on (seed, identity, input or purpose `name`, draw) alone."""
+        key = hashlib.blake2b(f"{self.seed}|{self.identity}|{name}|{draw}".encode(), digest_size=16)
+        return np.random.Generator(np.random.Philox(key=int.from_bytes(key.digest(), "little")))
+
     def normal(self, name: str, draw: int, out: Array) -> None:
         """Fill `out` with standard normal noise that depends on (seed, identity, input name, draw) alone."""
-        key = hashlib.blake2b(f"{self.seed}|{self.identity}|{name}|{draw}".encode(), digest_size=16)
-        bits = np.random.Philox(key=int.from_bytes(key.digest(), "little"))
         if out.dtype == np.float32 and out.flags.c_contiguous:
-            np.random.Generator(bits).standard_normal(out=out, dtype=np.float32)
+            self.generator(name, draw).standard_normal(out=out, dtype=np.float32)
         else:
-            out[...] = np.random.Generator(bits).standard_normal(out.shape, dtype=np.float32)
+            out[...] = self.generator(name, draw).standard_normal(out.shape, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,9 +198,14 @@ def _answer(ask: Ask, function: Callable[[Arrays], tuple[float, Arrays]], sample
     for i in range(ask.n):
         ask.point(i, points)
         values[i], found = function({**sample.inputs, **points})
+        if not ask.trace.gradient:
+            continue
         for name in sample.floating:
             each[name][i] = found[name]
             if ask.weights[i]:
                 gradients[name] += ask.weights[i] * found[name]
                 squares[name] += ask.weights[i] * np.square(found[name], dtype=np.float64)
-    return Answer(values, np.full(ask.n, -1), gradients, squares if ask.squares else {}, each if ask.each else {})
+    tops = np.full(ask.n, -1)
+    if not ask.trace.gradient:
+        return Answer(values, tops, {})
+    return Answer(values, tops, gradients, squares if ask.squares else {}, each if ask.each else {})

@@ -10,7 +10,6 @@ its weights chosen in the graph, from its own logits.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from saliency_cli.autodiff.losses import Loss, find_loss
 from saliency_cli.autodiff.model import Model
 from saliency_cli.autodiff.packing import Evaluation
 from saliency_cli.autodiff.runtime import tf
-from saliency_cli.differentiable import Array
+from saliency_cli.differentiable import GRADIENT, Array, Trace
 from saliency_cli.errors import ModelError
 
 Tensor = Any
@@ -68,37 +67,41 @@ class Compiled:
         self.loss_name, self._loss = found
         self.floating = tuple(spec.name for spec in model.inputs if spec.floating)
         self.traced_facts: Facts | None = None
+        self._functions: dict[Trace, Any] = {}
 
-    @cached_property
-    def _function(self) -> Any:
+    def _function(self, trace: Trace) -> Any:
+        """Return the compiled function of one trace, tracing it on its first use."""
+        if trace not in self._functions:
+            self._functions[trace] = self._compile(trace)
+        return self._functions[trace]
+
+    def _compile(self, trace: Trace) -> Any:
         signature = [
             tf.TensorSpec(shape, dtype, name) for name, (shape, dtype) in self.model.signature(self.batch).items()
         ]
+        truth = tf.TensorSpec(None if self._loss and not trace.space else (self.batch,), tf.float32, "truth")
         rows = [
             tf.TensorSpec((self.batch, None), tf.float32, "weights"),
             tf.TensorSpec((self.batch,), tf.bool, "top"),
-            tf.TensorSpec(None if self._loss else (self.batch,), tf.float32, "truth"),
+            truth,
         ]
+
+        def emit(*tensors: Any) -> Any:
+            return self._emit(trace, *tensors)
+
         with tf.device(self.device):
-            function = tf.function(self._emit, autograph=False).get_concrete_function(signature, *rows)
-        self.traced_facts = self._facts_of(function.graph)
-        if not self.traced_facts.connected:
-            held = [spec for spec in self.model.inputs if not spec.floating]
-            reasons = "; ".join(
-                [*self.traced_facts.disconnected.values(), *(f"input '{s.name}' is {s.dtype}" for s in held)]
-            ) + (", and integers have no gradient" if held else "")
-            raise ModelError(
-                f"the target can't be differentiated with respect to any input: {reasons}",
-                hint="saliency inspect MODEL shows which inputs can be differentiated",
-                reason="disconnected",
-            )
+            function = tf.function(emit, autograph=False).get_concrete_function(signature, *rows)
+        if trace == GRADIENT:
+            self.traced_facts = self._facts_of(function.graph)
+            _require_connected(self.traced_facts, self.model)
         return function
 
-    def _emit(self, inputs: list[Tensor], weights: Tensor, top: Tensor, truth: Tensor) -> Any:
+    def _emit(self, trace: Trace, inputs: list[Tensor], weights: Tensor, top: Tensor, truth: Tensor) -> Any:
         named = dict(zip((spec.name for spec in self.model.inputs), inputs, strict=True))
         watched = [named[name] for name in self.floating]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(watched)
+            if trace.gradient:
+                tape.watch(watched)
             traced = self.model.forward(named)
             head = find_head(_with_classes(traced.outputs[self.output]))
             if head.output.shape[-1] is None:
@@ -109,19 +112,20 @@ class Compiled:
                 )
             logits = _per_class(head.scores("logit" if head.logits is not None else "output"))
             tops = tf.argmax(logits, axis=-1)
-            if self._loss:
+            if self._loss and not trace.space:
                 values = _per_sample(self._loss(self._shaped(truth, head), head), self.batch)
             else:
-                scores = _per_class(head.scores(self.space_for(head)))
+                scores = _per_class(head.scores(trace.space or self.space_for(head)))
                 chosen = tf.one_hot(tops, scores.shape[-1], dtype=scores.dtype)
                 rows = tf.where(top[:, None], chosen, tf.cast(weights, scores.dtype))
                 values = tf.reduce_sum(rows * scores, axis=-1)
-        gradients = tape.gradient(values, watched)
-        self._traced = traced, head, named, values, gradients
+        gradients = tape.gradient(values, watched) if trace.gradient else []
+        if trace == GRADIENT:
+            self._traced = traced, head, named, values, gradients
         readable = _per_class(head.scores("probability" if head.logits is not None else "output"))
         if not head.has_classes:
             tops = tf.fill((self.batch,), tf.constant(-1, tf.int64))
-        found = {name: g for name, g in zip(self.floating, gradients, strict=True) if g is not None}
+        found = {name: g for name, g in zip(self.floating, gradients, strict=False) if g is not None}
         return values, tops, logits, readable, {name: tf.convert_to_tensor(g) for name, g in found.items()}
 
     def _shaped(self, truth: Tensor, head: Head) -> Tensor:
@@ -155,19 +159,38 @@ class Compiled:
     @property
     def facts(self) -> Facts:
         """What tracing told, tracing now if need be."""
-        _ = self._function
+        self._function(GRADIENT)
         assert self.traced_facts is not None
         return self.traced_facts
 
-    def __call__(self, inputs: Mapping[str, Array], weights: Array, top: Array, truth: Array) -> Evaluation:
-        """Evaluate one full batch."""
-        function = self._function
+    def __call__(
+        self, inputs: Mapping[str, Array], weights: Array, top: Array, truth: Array, trace: Trace = GRADIENT
+    ) -> Evaluation:
+        """Evaluate one full batch by one trace."""
+        function = self._function(trace)
+        if trace.space:
+            truth = np.zeros(self.batch, np.float32)
         with tf.device(self.device):
             tensors = [tf.constant(inputs[spec.name], spec.dtype) for spec in self.model.inputs]
             arguments = (tf.constant(weights), tf.constant(top), tf.constant(truth))
             values, tops, logits, scores, gradients = function(tensors, *arguments)
         found = {name: gradient.numpy() for name, gradient in gradients.items()}
         return Evaluation(values.numpy().astype(np.float64), tops.numpy(), logits.numpy(), scores.numpy(), found)
+
+
+def _require_connected(facts: Facts, model: Model) -> None:
+    """Raise `ModelError` where no input is connected to the target, naming what is in the way."""
+    if facts.connected:
+        return
+    held = [spec for spec in model.inputs if not spec.floating]
+    reasons = "; ".join([*facts.disconnected.values(), *(f"input '{s.name}' is {s.dtype}" for s in held)]) + (
+        ", and integers have no gradient" if held else ""
+    )
+    raise ModelError(
+        f"the target can't be differentiated with respect to any input: {reasons}",
+        hint="saliency inspect MODEL shows which inputs can be differentiated",
+        reason="disconnected",
+    )
 
 
 def _with_classes(output: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from saliency_cli.differentiable import Answer, Array, Arrays, Ask, Sample
+from saliency_cli.differentiable import GRADIENT, Answer, Array, Arrays, Ask, Sample, Trace
 from saliency_cli.errors import InputError, SaliencyError
 
 
@@ -41,8 +41,8 @@ class Evaluator(Protocol):
 
     batch: int
 
-    def __call__(self, inputs: Arrays, weights: Array, top: Array, truth: Array) -> Evaluation:
-        """Evaluate one batch of exactly `batch` rows."""
+    def __call__(self, inputs: Arrays, weights: Array, top: Array, truth: Array, trace: Trace) -> Evaluation:
+        """Evaluate one batch of exactly `batch` rows by one trace."""
         ...
 
 
@@ -101,7 +101,7 @@ class _Running:
 
     def begin(self, query: Query) -> None:
         ask, sample = query.ask, self.job.sample
-        shapes = {name: sample.inputs[name].shape for name in sample.floating}
+        shapes = {name: sample.inputs[name].shape for name in sample.floating} if ask.trace.gradient else {}
         self.query, self.placed, self.returned = query, 0, 0
         self.values, self.tops = np.empty(ask.n), np.empty(ask.n, np.int64)
         self.gradients = {name: np.zeros(shape) for name, shape in shapes.items()}
@@ -129,7 +129,7 @@ class _Running:
         self.returned += 1
 
     def reply(self) -> Reply:
-        answer = Answer(self.values, self.tops, self.gradients, self.squares, self.each)
+        answer = Answer(self.values, self.tops, self.gradients, self.squares, self.each, self.logits)
         return Reply(answer, self.logits, self.scores)
 
 
@@ -141,6 +141,7 @@ class _Batch:
     weights: Array
     top: Array
     truth: Array
+    trace: Trace = GRADIENT
     rows: list[tuple[_Running, int]] = field(default_factory=list)
 
 
@@ -196,7 +197,8 @@ class Packer:
         if used < self.size:
             for array in (*batch.inputs.values(), batch.weights, batch.truth, batch.top):
                 array[used:] = 0
-        return device.submit(self.evaluator, batch.inputs, batch.weights, batch.top, batch.truth), batch
+        arguments = batch.inputs, batch.weights, batch.top, batch.truth, batch.trace
+        return device.submit(self.evaluator, *arguments), batch
 
     @staticmethod
     def _key(running: _Running) -> Hashable:
@@ -207,7 +209,7 @@ class Packer:
             return False
         if batch is None or not batch.rows:
             return True
-        return self._key(running) == self._key(batch.rows[0][0])
+        return running.query.ask.trace == batch.trace and self._key(running) == self._key(batch.rows[0][0])
 
     def _fill(self, batch: _Batch | None, waiting: list[_Running]) -> _Batch:
         """Place as many points as fit, first come first served."""
@@ -238,13 +240,16 @@ class Packer:
         # Inputs of open size may all differ: buffers of a few shapes are kept, not of every shape seen.
         while len(self._spare) > _SHAPES_KEPT:
             del self._spare[next(iter(self._spare))]
+        trace = running.query.ask.trace
         if spare:
-            return spare.pop()
+            batch = spare.pop()
+            batch.trace = trace
+            return batch
         arrays = running.job.sample.inputs
         inputs = {name: np.zeros((self.size, *array.shape), array.dtype) for name, array in arrays.items()}
         weights = np.zeros((self.size, self.classes), np.float32)
         truth = np.zeros((self.size, *self.truth_shape), np.float32)
-        return _Batch(inputs, weights, np.zeros(self.size, bool), truth)
+        return _Batch(inputs, weights, np.zeros(self.size, bool), truth, trace)
 
     def _collect(
         self, future: "Future[Evaluation]", batch: _Batch, waiting: list[_Running], finished: deque[Outcome]

@@ -53,7 +53,7 @@ def explain(sample: Sample, question: Question, target: Target | None) -> Genera
     asked = (
         [target] if target else [] if question.target.needs_prediction else resolve(question.target, classes, None)
     )
-    first = yield _query(sample.itself(), asked[0] if asked else None)
+    first = yield query(sample.itself(), asked[0] if asked else None)
     diagnosis.require_finite_values(float(first.answer.values[0]))
     targets = asked or resolve(question.target, classes, first.logits)
     maps = []
@@ -66,7 +66,10 @@ def explain(sample: Sample, question: Question, target: Target | None) -> Genera
     return Explained(_prediction(engine, classes, first), tuple(maps))
 
 
-def _query(ask: Ask, target: Target | None) -> Query:
+def query(ask: Ask, target: Target | None) -> Query:
+    """Return an ask about its own target, else the sample's; None is the top class, chosen in the graph."""
+    if ask.about is not None:
+        return Query(ask, weights=ask.about)
     if target is None:
         return Query(ask)
     return Query(ask, truth=target.truth) if target.truth is not None else Query(ask, weights=target.weights)
@@ -77,13 +80,13 @@ def _attribute(
 ) -> Generator[Query, Reply, tuple[Reply, Explanation]]:
     """Drive one method about one target; return the reply at the unperturbed sample beside its explanation."""
     if known is None:
-        known = yield _query(sample.itself(), target)
+        known = yield query(sample.itself(), target)
         diagnosis.require_finite_values(float(known.answer.values[0]))
     attributing = method.attribute(sample)
     try:
         ask = next(attributing)
         while True:
-            reply = known if ask.unperturbed else (yield _query(ask, target))
+            reply = known if ask.unperturbed else (yield query(ask, target))
             ask = attributing.send(reply.answer)
     except StopIteration as stop:
         return known, stop.value

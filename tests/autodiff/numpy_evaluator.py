@@ -13,10 +13,12 @@ class NumpyEvaluator:
         self.batch, self.classes, self.fail = batch, classes, fail
         self.batches = []
 
-    def __call__(self, inputs, weights, top, truth):
+    def __call__(self, inputs, weights, top, truth, trace):
         for array in inputs.values():
             assert len(array) == self.batch
-        self.batches.append({name: array.copy() for name, array in inputs.items()} | {"top": top.copy()})
+        self.batches.append(
+            {name: array.copy() for name, array in inputs.items()} | {"top": top.copy(), "trace": trace}
+        )
         self.fail(inputs)
         x = inputs["x"]
         axes = tuple(range(1, x.ndim))
@@ -26,7 +28,8 @@ class NumpyEvaluator:
         rows = np.where(top[:, None], np.eye(self.classes, dtype=np.float32)[tops], weights)
         slope = (rows * factors).sum(-1).reshape(-1, *(1 for _ in axes))
         values = (rows * logits).sum(-1).astype(np.float64)
-        return Evaluation(values, tops, logits, logits, {"x": slope * (1 - np.tanh(x) ** 2)})
+        gradients = {"x": slope * (1 - np.tanh(x) ** 2)} if trace.gradient else {}
+        return Evaluation(values, tops, logits, logits, gradients)
 
 
 def sample_of(seed, shape=(3, 2)):

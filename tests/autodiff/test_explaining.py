@@ -111,9 +111,9 @@ def test_a_loss_hands_on_the_truth():
     seen = []
 
     class Evaluator(NumpyEvaluator):
-        def __call__(self, inputs, weights, top, truth):
+        def __call__(self, inputs, weights, top, truth, trace):
             seen.append((truth.tolist(), top.tolist()))
-            return super().__call__(inputs, weights, top, truth)
+            return super().__call__(inputs, weights, top, truth, trace)
 
     explained(evaluator=Evaluator(2), truth=one_target("mse", "7", np.float32(7)), space="loss", loss="mse")
     assert seen == [([7.0, 0.0], [False, False])]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy_evaluator import NumpyEvaluator, bits, job, noisy_ask, program, sample_of
 
 from saliency_cli.autodiff.packing import Job, Packer, Query
+from saliency_cli.differentiable import GRADIENT, VALUES
 from saliency_cli.errors import InputError, UsageError
 
 LENGTHS = {0: (5,), 1: (), 2: (17, 3), 3: (1, 1, 1), 4: (8,), 5: (0, 2), 6: (30,)}
@@ -259,9 +260,9 @@ def test_held_inputs_and_truths_are_rows_of_the_batch():
     seen = []
 
     class Evaluator(NumpyEvaluator):
-        def __call__(self, inputs, weights, top, truth):
+        def __call__(self, inputs, weights, top, truth, trace):
             seen.append((inputs["tokens"].copy(), truth.copy(), top.copy(), weights.copy()))
-            return super().__call__({"x": inputs["x"]}, weights, top, truth)
+            return super().__call__({"x": inputs["x"]}, weights, top, truth, trace)
 
     from saliency_cli.differentiable import Sample
 
@@ -281,3 +282,21 @@ def test_held_inputs_and_truths_are_rows_of_the_batch():
     np.testing.assert_array_equal(truth, [[1, 2], [0, 0], [0, 0], [3, 4], [0, 0]])
     np.testing.assert_array_equal(top, [False, False, True, False, False])
     np.testing.assert_array_equal(weights, np.eye(5, 3)[[3, 1, 3, 3, 3]] * (np.arange(5) == 1)[:, None])
+
+
+def test_a_trace_without_gradients_gives_the_same_values_and_shares_no_batch_with_others():
+    """VALUES asks are answered by batches of their own; what they say is what the gradient's trace says."""
+
+    def both(sample):
+        first = yield Query(noisy_ask(sample, 5), weights=np.float32([0, 1, 0]))
+        second = yield Query(noisy_ask(sample, 5, trace=VALUES), weights=np.float32([0, 1, 0]))
+        return first.answer, second.answer
+
+    evaluator = NumpyEvaluator(4)
+    jobs = [Job(key, sample, both(sample)) for key, sample in ((k, sample_of(k)) for k in range(3))]
+    for outcome in Packer(evaluator, classes=3).run(jobs):
+        gradient, values = outcome.result
+        assert values.gradients == {}
+        assert values.values.tobytes() == gradient.values.tobytes()
+        assert values.tops.tolist() == gradient.tops.tolist()
+    assert {batch["trace"] for batch in evaluator.batches} == {GRADIENT, VALUES}
