@@ -182,13 +182,14 @@ def solve(
     try:
         ask = next(attributing)
         while True:
-            ask = attributing.send(_answer(ask, function, sample))
+            ask = attributing.send(answer(ask, function, sample))
     except StopIteration as stop:
         explanation: Explanation = stop.value
         return explanation
 
 
-def _answer(ask: Ask, function: Callable[[Arrays], tuple[float, Arrays]], sample: Sample) -> Answer:
+def answer(ask: Ask, function: Callable[[Arrays], tuple[float, Arrays]], sample: Sample) -> Answer:
+    """Return a plain function's answer to an ask."""
     points = {name: np.empty_like(sample.inputs[name]) for name in sample.floating}
     shapes = {name: points[name].shape for name in sample.floating}
     gradients = {name: np.zeros(shape) for name, shape in shapes.items()}

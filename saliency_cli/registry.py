@@ -76,7 +76,7 @@ class Registry(Generic[Plugin]):
 
     def _module(self, name: str) -> str:
         try:
-            return self._modules[name]
+            return self._modules[name.replace("_", "-")]
         except KeyError:
             known = self.names()
             raise UsageError(
