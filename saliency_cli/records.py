@@ -125,12 +125,18 @@ class InputMapRecord(Struct, kw_only=True):
 
 
 class MapRecord(Struct, kw_only=True):
-    """One attribution: one method, one target, every differentiated input."""
+    """One attribution: one method, one target, every differentiated input.
+
+    `metrics` holds the value of each metric asked for, `null` where it has none or none was found up to
+    its bound; `notes` says which, by metric.
+    """
 
     method: str
     target: TargetRecord
     inputs: dict[str, InputMapRecord]
     details: dict[str, float | None] = {}
+    metrics: dict[str, float | None] = {}
+    notes: dict[str, str] = {}
     flags: list[str] = []
     files: dict[str, str] = {}
 
@@ -198,6 +204,17 @@ class MethodRecord(Struct, kw_only=True):
     unit: str
 
 
+class MetricRecord(Struct, kw_only=True, frozen=True):
+    """A metric with every option and its exact definition. `better`: `higher`, `lower` or `neither`."""
+
+    name: str
+    options: dict[str, Any]
+    definition: str
+    unit: str
+    better: str
+    cost: str
+
+
 class CountsRecord(Struct, kw_only=True):
     """How many samples ended how."""
 
@@ -217,6 +234,7 @@ class RunRecord(Struct, kw_only=True):
     environment: dict[str, Any] = {}
     model: ModelRecord | None = None
     methods: list[MethodRecord] = []
+    measured: dict[str, MetricRecord] = {}
     target: str = ""
     space: str = ""
     loss: str | None = None
