@@ -41,3 +41,25 @@ def unit_range(values: Array, percentile: float, signed: bool) -> Array:
     limit = clip_limit(values, percentile)
     scaled = values / limit if limit > 0 else np.zeros_like(values, dtype=np.float64)
     return np.clip(scaled, -1, 1) / 2 + 0.5 if signed else np.clip(scaled, 0, 1)
+
+
+def pooled(plane: Array, most: int) -> Array:
+    """Return a map pooled by area so that no side is longer than `most`, float64; smaller ones as they are.
+
+    A cell is the mean over the places it covers, those on an edge by their share, so the mean of the whole
+    is kept.
+    """
+    values = np.asarray(plane, np.float64)
+    for axis, length in enumerate(values.shape):
+        if length > most:
+            values = np.moveaxis(np.tensordot(_shares(length, most), values, (1, axis)), 0, axis)
+    return values
+
+
+def _shares(length: int, cells: int) -> Array:
+    """Return `(cells, length)`: the share each place has in each cell, rows summing to 1."""
+    edges = np.linspace(0, length, cells + 1)
+    places = np.arange(length)
+    overlap = np.minimum(edges[1:, None], places + 1) - np.maximum(edges[:-1, None], places)
+    shares = np.clip(overlap, 0, None)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))

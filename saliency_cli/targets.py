@@ -4,7 +4,7 @@ A target is `Σ weight · score` over the classes (or units) of one output, in o
 weights are an input of the compiled function, so naming another class never compiles again. `top` is
 resolved once per sample, on the unperturbed input, and then frozen.
 
-The grammar: `top`, `top:3`, `all`, an index, a class name, or a sum such as `class:3 - class:5` or
+The grammar: `top`, `top:3`, `all`, `label` (each sample's true class), an index, a class name, or a sum such as `class:3 - class:5` or
 `0.5*cat + 0.5*dog`. A name goes before an index, and a name that is the whole text before a sum;
 `class:` in front makes a class of any text (`class:top`).
 """
@@ -57,12 +57,13 @@ class Classes:
 
 @dataclass(frozen=True)
 class TargetText:
-    """A parsed target: `top` classes, `every` class, or one sum of `terms` (coefficient, class text)."""
+    """A parsed target: `top` classes, `every` class, the sample's `label`, or a sum of `terms` (coefficient, class)."""
 
     text: str
     top: int = 0
     every: bool = False
     terms: tuple[tuple[float, str], ...] = field(default=())
+    label: bool = False
 
     @property
     def needs_prediction(self) -> bool:
@@ -79,6 +80,8 @@ def parse_target(text: str) -> TargetText:
     stripped = text.strip()
     if stripped == "all":
         return TargetText(stripped, every=True)
+    if stripped == "label":
+        return TargetText(stripped, label=True)
     if found := re.fullmatch(r"top(?::(\d+))?", stripped):
         count = int(found[1] or 1)
         if count < 1:
@@ -107,7 +110,7 @@ def parse_target(text: str) -> TargetText:
 def _misread(text: str) -> UsageError:
     return UsageError(
         f"the target '{text}' makes no sense",
-        hint="a target is top, top:3, all, an index, a class name, or a sum like 'class:3 - class:5'",
+        hint="a target is top, top:3, all, label, an index, a class name, or a sum like 'class:3 - class:5'",
         reason="bad-target",
     )
 
@@ -179,16 +182,17 @@ def resolve(parsed: TargetText, classes: Classes, logits: Array | None) -> list[
     if parsed.top:
         assert logits is not None
         order = np.argsort(-logits, kind="stable")[: parsed.top]
-        return [_one_class(parsed.text, int(index), classes) for index in order]
+        return [one_class(parsed.text, int(index), classes) for index in order]
     if parsed.every:
-        return [_one_class(parsed.text, index, classes) for index in range(classes.count)]
+        return [one_class(parsed.text, index, classes) for index in range(classes.count)]
     terms = _terms(parsed, classes)
     if len(terms) == 1 and terms[0][0] == 1:
-        return [_one_class(parsed.text, class_index(terms[0][1], classes), classes)]
+        return [one_class(parsed.text, class_index(terms[0][1], classes), classes)]
     return [Target(parsed.text, parsed.text, _weights(parsed, classes))]
 
 
-def _one_class(text: str, index: int, classes: Classes) -> Target:
+def one_class(text: str, index: int, classes: Classes) -> Target:
+    """Return the target of one class."""
     weights = np.zeros(classes.count, np.float32)
     weights[index] = 1
     return Target(text, classes.label(index), weights, index)

@@ -230,7 +230,7 @@ def test_several_inputs_and_outputs():
         ({"resize": "stretched"}, "resize can't be 'stretched'", "did you mean 'stretch'?"),
         ({"output_name": "clases"}, "the model has no output 'clases'", "did you mean 'classes'?"),
         ({"loss": "mse"}, "a loss needs to know", "--label"),
-        ({"label": 1}, "labels are used by a loss only", ""),
+        ({"label": 1}, "labels are used by a loss, a metric or --target label", ""),
         ({"loss": "mse", "label": 1, "space": "logit"}, "a loss", ""),
         ({"loss": "mse", "label": 1, "target": 2}, "--loss is asked for", ""),
         ({"loss": "msee", "label": 1}, "no loss is called 'msee'", "did you mean 'mse'?"),

@@ -89,7 +89,7 @@ def test_a_text_without_sense(text):
     with pytest.raises(UsageError) as caught:
         parse_target(text)
     assert f"the target '{text}' makes no sense" in caught.value.message
-    assert "top:3, all, an index, a class name, or a sum" in caught.value.hint
+    assert "top:3, all, label, an index, a class name, or a sum" in caught.value.hint
     assert caught.value.reason == "bad-target"
 
 

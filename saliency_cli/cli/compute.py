@@ -69,7 +69,7 @@ def _request(context: click.Context, given: dict[str, Any]) -> ComputeRequest:
         raise click.UsageError("--null says how --files-from is separated, and there is no --files-from", context)
     if not (given["inputs"] or given["named_inputs"] or given["files_from"]):
         raise click.UsageError("Missing argument 'INPUT...': a file, a folder, --input or --files-from", context)
-    fields = {field: given[field] for field in FIELDS}
+    fields = {field: given[field] for field in FIELDS if field in given}
     fields["methods"] = tuple(dict.fromkeys(name for names in given["methods"] for name in names))
     command = context.find_root().obj or ()
     return ComputeRequest(**fields, command=command)

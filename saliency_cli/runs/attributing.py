@@ -77,7 +77,7 @@ class Attributor:
         fed = feeder.feed(Source(x, (("", x),)))[0] if isinstance(x, str) else feeder.take(_documents(x, engine))
         if not isinstance(fed, Fed):
             raise fed.error
-        truths = Truths.plan(request, engine.loss, classes, engine.shape)
+        truths = Truths.plan(request, parsed, engine.loss, classes, engine.shape)
         question = Question(engine, methods, parsed, classes)
         program = explain(fed.sample, question, truths.target(fed.id))
         packer = Packer(engine.evaluator, classes=engine.classes, truth_shape=truths.truth_shape)

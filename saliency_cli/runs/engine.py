@@ -22,7 +22,8 @@ class Engine:
     `evaluator` answers batches; `output` is the output differentiated, `classes` its number of classes
     (2 for one sigmoid unit), `shape` its shape without the batch axis; `head` its end; `space` the space
     of the target; `loss` its plain name where a loss is differentiated. `connected` names the inputs
-    that have a gradient; `disconnected` says why the others have none.
+    that have a gradient; `disconnected` says why the others have none. `depth` counts the layers whose
+    weights can be drawn anew.
     """
 
     specs: tuple[InputSpec, ...]
@@ -41,6 +42,7 @@ class Engine:
     regression: bool = False
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
+    depth: int = 0
 
     @property
     def has_classes(self) -> bool:

@@ -1,26 +1,28 @@
 """What is asked of the engine for one sample: its prediction, its targets, and every method on each."""
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 from saliency_cli.autodiff.packing import Query, Reply
-from saliency_cli.differentiable import Ask, Explanation, Method, Sample
+from saliency_cli.differentiable import Arrays, Ask, Explanation, Method, Sample
 from saliency_cli.errors import InputError
 from saliency_cli.records import PredictionRecord, TargetRecord
 from saliency_cli.runs import diagnosis
 from saliency_cli.runs.engine import Engine
+from saliency_cli.subject import Measured
 from saliency_cli.targets import Classes, Target, TargetText, resolve
 
 
 @dataclass(frozen=True, eq=False)
 class Attributed:
-    """One map: the method's name, the frozen target with its value, the explanation and its flags."""
+    """One map: the method's name, the frozen target with its value, the explanation, its flags, its metrics."""
 
     method: str
     target: TargetRecord
     explanation: Explanation
     flags: tuple[str, ...]
+    measured: Mapping[str, Measured] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +31,17 @@ class Explained:
 
     prediction: PredictionRecord
     maps: tuple[Attributed, ...]
+    scores: Any = None
+
+
+class Measure(Protocol):
+    """Measures one map while its sample is at hand; `position` counts the sample's maps."""
+
+    def __call__(
+        self, method: Method, target: Target, known: Reply, attribution: Arrays, *, position: int
+    ) -> Generator[Query, Reply, dict[str, Measured]]:
+        """Yield what the metrics ask, return their values."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +55,14 @@ class Question:
     strict: bool = False
 
 
-def explain(sample: Sample, question: Question, target: Target | None) -> Generator[Query, Reply, Explained]:
+def explain(
+    sample: Sample, question: Question, target: Target | None, measure: Measure | None = None
+) -> Generator[Query, Reply, Explained]:
     """Yield the queries of one sample and return what was found.
 
     The first query is the unperturbed sample: it gives the prediction, chooses the top class in the same
     pass, and its value and gradient are handed to every method that asks for them. `target` is given
-    where it depends on the sample's truth (a loss).
+    where it depends on the sample's truth: a loss, or its true class. `measure` is asked about every map.
     """
     engine, classes = question.engine, question.classes
     asked = (
@@ -56,14 +71,18 @@ def explain(sample: Sample, question: Question, target: Target | None) -> Genera
     first = yield query(sample.itself(), asked[0] if asked else None)
     diagnosis.require_finite_values(float(first.answer.values[0]))
     targets = asked or resolve(question.target, classes, first.logits)
-    maps = []
+    maps: list[Attributed] = []
     for position, chosen in enumerate(targets):
         # The first reply is about the first target: named beforehand, or the top class it found itself.
         known = first if position == 0 else None
         for name, method in question.methods.items():
             known, explanation = yield from _attribute(method, sample, chosen, known)
-            maps.append(_checked(name, chosen, known, explanation, question))
-    return Explained(_prediction(engine, classes, first), tuple(maps))
+            found = _checked(name, chosen, known, explanation, question)
+            if measure is not None:
+                values = yield from measure(method, chosen, known, explanation.values, position=len(maps))
+                found = replace(found, measured=values)
+            maps.append(found)
+    return Explained(_prediction(engine, classes, first), tuple(maps), first.scores)
 
 
 def query(ask: Ask, target: Target | None) -> Query:

@@ -1,15 +1,27 @@
 """`inspect`: what a model is, before anything is computed with it."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from msgspec import Struct
 
 from saliency_cli.errors import ModelError
-from saliency_cli.preprocessing import choose
-from saliency_cli.records import InputSpec, ModelRecord
-from saliency_cli.runs.engine import batch_shape, model_record, open_model
+from saliency_cli.models.describing import Described, describe
+from saliency_cli.records import ErrorRecord
+from saliency_cli.runs.engine import open_options
 from saliency_cli.runs.request import ComputeRequest
+
+
+class ModelLine(Struct, kw_only=True):
+    """The file: what it is, what wrote it, how large it is. Null is what the file alone doesn't say."""
+
+    path: str
+    format: str
+    writer: str = ""
+    name: str = ""
+    bytes: int = 0
+    sha256: str = ""
+    weights_sha256: str | None = None
+    parameters: int | None = None
 
 
 class InputLine(Struct, kw_only=True, frozen=True):
@@ -18,27 +30,28 @@ class InputLine(Struct, kw_only=True, frozen=True):
     name: str
     shape: str
     dtype: str
-    differentiable: bool
+    differentiable: bool | None = None
     why: str = ""
 
 
 class OutputLine(Struct, kw_only=True, frozen=True):
-    """One output: its shape as text, its head, and whether logits were found behind it."""
+    """One output: its shape as text, what gives it out, and, traced, its head and whether logits were found."""
 
     name: str
     shape: str
-    head: str
-    logits_found: bool
+    by: str = ""
+    head: str | None = None
+    logits_found: bool | None = None
     note: str = ""
 
 
 class LayerLine(Struct, kw_only=True, frozen=True):
-    """One layer: its path, class, output shape (where the traced model uses it) and own weights."""
+    """One layer: its path, class, output shape and own weights; empty and null are what isn't known."""
 
     path: str
     type: str
     shape: str
-    parameters: int
+    parameters: int | None
 
 
 class PreparingLine(Struct, kw_only=True, frozen=True):
@@ -50,93 +63,74 @@ class PreparingLine(Struct, kw_only=True, frozen=True):
 
 
 class InspectRecord(Struct, kw_only=True):
-    """All that `inspect` tells."""
+    """All that `inspect` tells. `traced`: the model was loaded, and nothing is null for want of it."""
 
-    schema: str = "inspect-1"
-    model: ModelRecord
+    schema: str = "inspect-2"
+    model: ModelLine
     inputs: list[InputLine]
     outputs: list[OutputLine]
     layers: list[LayerLine]
-    preparing: PreparingLine | None
-    stochastic: list[str]
-    notes: list[str]
-    screening: list[str]
+    operations: dict[str, int] = {}
+    signatures: dict[str, str] = {}
+    preparing: PreparingLine | None = None
+    stochastic: list[str] | None = None
+    notes: list[str] = []
+    screening: list[str] = []
+    traced: bool = False
+    error: ErrorRecord | None = None
 
 
-_HEADS = {
-    "softmax": "softmax over classes",
-    "sigmoid": "a sigmoid for every class",
-    "binary": "one sigmoid unit: two classes, 0 and 1",
-    "linear": "linear",
-}
+def inspect_model(request: ComputeRequest, *, trace: bool = False) -> InspectRecord:
+    """Describe a model by its file alone; `trace` loads it as well. A refused model is described with its error.
+
+    Raises `ModelError` for what is no model, or is too damaged to tell anything.
+    """
+    described = describe(Path(request.model), open_options(request))
+    record = told(request.model, described)
+    if not trace or record.error is not None:
+        return record
+    from saliency_cli.runs.inspect_traced import traced
+
+    try:
+        return traced(request, record)
+    except ModelError as error:
+        record.error = _error(error)
+        return record
 
 
-def inspect_model(request: ComputeRequest) -> InspectRecord:
-    """Load and trace a model and return what there is to know of it. Raises `ModelError` as loading does."""
-    from saliency_cli.autodiff.compiled import Compiled
-    from saliency_cli.models.screening.parent import screen
-
-    custom = request.custom_objects is not None
-    screened = screen(Path(request.model), trust=True, custom=custom)
-    model, device = open_model(replace(request, device="cpu"))
-    outputs = []
-    reasons: dict[str, str] = {}
-    connected: set[str] = set()
-    shapes: dict[str, tuple[int | None, ...]] = {}
-    stochastic: tuple[str, ...] = ()
-    heads = []
-    for output in model.outputs:
-        compiled = Compiled(model, output.name, batch=batch_shape(model, None, single=True), device=device)
-        note = ""
-        try:
-            facts = compiled.facts
-        except ModelError as error:
-            if compiled.traced_facts is None:
-                raise
-            facts, note = compiled.traced_facts, error.message
-        heads.append(facts.head)
-        connected.update(facts.connected)
-        reasons.update(facts.disconnected)
-        shapes.update(facts.layers)
-        stochastic = tuple(dict.fromkeys((*stochastic, *facts.stochastic)))
-        outputs.append(
-            OutputLine(
-                name=output.name,
-                shape=InputSpec("", output.shape, "float32").describe(),
-                head=_HEADS.get(facts.head, facts.head),
-                logits_found=facts.logits_found,
-                note=note or ("" if facts.logits_found else "taken as it is"),
-            )
-        )
+def told(path: str, described: Described) -> InspectRecord:
+    """Return what a file tells of its model as a record."""
+    facts, refusal = described.description, described.refusal
     return InspectRecord(
-        model=model_record(model, ", ".join(heads), stochastic),
-        inputs=[_input(spec, reasons, connected) for spec in model.inputs],
-        outputs=outputs,
+        model=ModelLine(
+            path=Path(path).as_posix(),
+            format=facts.format.replace("legacy-", "keras-"),
+            writer=facts.writer,
+            name=facts.name,
+            bytes=facts.bytes,
+            sha256=facts.sha256,
+            parameters=facts.parameters,
+        ),
+        inputs=[_input(end.name, end.shape, end.dtype) for end in facts.inputs],
+        outputs=[OutputLine(name=end.name, shape=end.shape, by=end.by) for end in facts.outputs],
         layers=[
-            LayerLine(
-                path=layer.path,
-                type=layer.kind,
-                shape=InputSpec("", shapes[layer.path], "float32").describe() if layer.path in shapes else "",
-                parameters=layer.parameters,
-            )
-            for layer in model.layers
+            LayerLine(path=layer.path, type=layer.kind, shape=layer.shape, parameters=layer.parameters)
+            for layer in facts.layers
         ],
-        preparing=_preparing(model.inputs, model.clues),
-        stochastic=list(stochastic),
-        notes=list(model.notes),
-        screening=list(screened.findings),
+        operations=facts.operations,
+        signatures=facts.signatures,
+        screening=facts.findings,
+        error=None if refusal is None else _error(refusal),
     )
 
 
-def _input(spec: InputSpec, reasons: dict[str, str], connected: set[str]) -> InputLine:
-    able = spec.name in connected
-    why = "" if able else reasons.get(spec.name, "integers have no gradient: it is held fixed")
-    return InputLine(name=spec.name, shape=spec.describe(), dtype=spec.dtype, differentiable=able, why=why)
+def _error(error: ModelError) -> ErrorRecord:
+    return ErrorRecord(reason=error.reason, message=error.message, hint=error.hint)
 
 
-def _preparing(specs: tuple[InputSpec, ...], clues: object) -> PreparingLine | None:
-    pictures = [spec for spec in specs if spec.floating and len(spec.shape) == 3]
-    if not pictures or not isinstance(clues, dict):
-        return None
-    chosen = choose(clues.get(pictures[0].name, ()), pictures[0])
-    return PreparingLine(name=chosen.name, reason=chosen.reason, guessed=chosen.guessed)
+def _input(name: str, shape: str, dtype: str) -> InputLine:
+    """Return an input as its file tells it: whether a floating one reaches the output, only a trace knows."""
+    if dtype == "" or dtype.startswith(("float", "bfloat")):
+        return InputLine(name=name, shape=shape, dtype=dtype)
+    why = "strings have no gradient" if dtype == "string" else "integers have no gradient: it is held fixed"
+    return InputLine(name=name, shape=shape, dtype=dtype, differentiable=False, why=why)

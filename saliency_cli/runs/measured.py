@@ -5,11 +5,19 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from saliency_cli.differentiable import Array
-from saliency_cli.records import ItemRecord, RunRecord
+from saliency_cli.records import ItemRecord, RunRecord, SourceRecord
 from saliency_cli.subject import Reference
 
 POOLED = 64
 THUMBNAIL = 96
+
+
+def content_key(sources: Mapping[str, SourceRecord]) -> str:
+    """Return what a sample is made of: the hashes of its files by model input, and its row in them."""
+    parts = (
+        f"{name}={found.sha256}" + ("" if found.row is None else f"#{found.row}") for name, found in sources.items()
+    )
+    return "+".join(sorted(parts))
 
 
 @dataclass(frozen=True, eq=False)

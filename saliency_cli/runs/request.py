@@ -13,7 +13,10 @@ class ComputeRequest:
     `inputs`: files, folders, quoted globs, `-` for a picture on stdin. `files_from`: a file of paths or
     `-`. `named_inputs`: `(input name, path)` in the order given. `options`: the `-p` texts. `out`: None
     for pictures in the current folder, `-` for one PNG on stdout. `formats` empty: the default of the
-    output kind.
+    output kind. `metrics`: what is measured of every map, `name:option=value,…`. `masks`: a folder of
+    masks, or a table of boxes. `reference`: a second model that every map is compared with, by
+    `reference_method` where it is another than the first's. `valid_range`: the lowest and highest value
+    arrays may have, in the file's own units (pictures: 0 to 255).
     """
 
     model: str
@@ -53,4 +56,10 @@ class ComputeRequest:
     strict: bool = False
     dry_run: bool = False
     max_failures: int | None = None
+    metrics: tuple[str, ...] = ()
+    masks: str | None = None
+    reference: str | None = None
+    reference_method: str | None = None
+    reference_options: tuple[str, ...] = ()
+    valid_range: tuple[float, float] | None = None
     command: tuple[str, ...] = field(default=(), compare=False)

@@ -57,13 +57,14 @@ def describe_methods(methods: Mapping[str, Method]) -> list[MethodRecord]:
     described = []
     for name, method in methods.items():
         options: dict[str, Any] = {option.name: getattr(method, option.name) for option in METHODS.options(name)}
-        described.append(MethodRecord(name=name, options=options, definition=_definition(name), unit=method.unit))
+        told = definition(METHODS, name)
+        described.append(MethodRecord(name=name, options=options, definition=told, unit=method.unit))
     return described
 
 
-def _definition(name: str) -> str:
-    """Return the paragraph under `Definition` in the method's docstring."""
-    lines = METHODS.story(name).splitlines()
+def definition(registry: Registry[Any], name: str) -> str:
+    """Return the paragraph under `Definition` in a plug-in's docstring."""
+    lines = registry.story(name).splitlines()
     start = lines.index("Definition") + 1
     taken = []
     for line in lines[start:]:

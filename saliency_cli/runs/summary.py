@@ -1,8 +1,9 @@
 """An attribution in numbers: what an item's record says of it, and a run's metrics over its items."""
 
+import math
 from array import array
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -80,11 +81,18 @@ def _metrics(item: ItemRecord) -> Iterator[tuple[str, str, float]]:
         for metric, value in found.details.items():
             if value is not None:
                 yield found.method, metric, value
+        for metric, value in found.metrics.items():
+            if value is not None:
+                yield found.method, metric, value
+            elif found.notes.get(metric, "").startswith(">"):
+                yield found.method, metric, math.inf
 
 
 def _statistic(collected: "array[float]") -> StatisticRecord:
     values = np.asarray(collected)
-    p05, median, p95 = (float(x) for x in np.percentile(values, (5, 50, 95)))
+    # Where nothing was found up to a bound there is no number to interpolate with.
+    how: Literal["linear", "lower"] = "linear" if np.isfinite(values).all() else "lower"
+    p05, median, p95 = (float(x) for x in np.percentile(values, (5, 50, 95), method=how))
     return StatisticRecord(
         mean=float(values.mean()),
         median=median,

@@ -1,4 +1,4 @@
-"""What each sample should have been: `--label`, or a table of paths and labels, for a loss."""
+"""What each sample should have been: `--label`, or a table of paths and labels, for a loss, a target or a metric."""
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,12 +9,15 @@ from saliency_cli.errors import InputError, UsageError
 from saliency_cli.runs.places import is_file
 from saliency_cli.runs.request import ComputeRequest
 from saliency_cli.runs.sources import identify
-from saliency_cli.targets import Classes, Target, parse_truth
+from saliency_cli.targets import Classes, Target, TargetText, class_index, one_class, parse_truth
 
 
 @dataclass(frozen=True)
 class Truths:
-    """The label of every sample: one for all, or by path. Without a loss there is none."""
+    """The label of every sample: one for all, or by path; none where none were given.
+
+    `asked` says that the target is each sample's own label.
+    """
 
     loss: str | None
     classes: Classes
@@ -22,15 +25,19 @@ class Truths:
     label: str | None = None
     by_path: Mapping[str, str] = field(default_factory=dict)
     by_name: Mapping[str, list[str]] = field(default_factory=dict)
+    asked: bool = False
 
     @classmethod
     def plan(
-        cls, request: ComputeRequest, loss: str | None, classes: Classes, shape: tuple[int | None, ...]
+        cls,
+        request: ComputeRequest,
+        target: TargetText,
+        loss: str | None,
+        classes: Classes,
+        shape: tuple[int | None, ...],
     ) -> "Truths":
-        """Read the labels. Raises `UsageError` where a loss has none, or where one of varying size is asked for."""
-        if loss is None:
-            return cls(None, classes, ())
-        if None in shape:
+        """Read the labels. Raises `UsageError` for a label of all inputs, or an output, that a loss can't take."""
+        if loss is not None and None in shape:
             raise UsageError(
                 "a loss over an output of varying size is not supported", hint="--target instead of --loss"
             )
@@ -39,17 +46,40 @@ class Truths:
         names: dict[str, list[str]] = {}
         for path in table:
             names.setdefault(PurePosixPath(path).name, []).append(path)
-        if request.label is not None:
+        if request.label is not None and loss is not None:
             _require_sense(request.label, classes, loss, known)
-        return cls(loss, classes, known, request.label, table, names)
+        elif request.label is not None:
+            class_index(request.label.strip(), classes)
+        return cls(loss, classes, known if loss else (), request.label, table, names, target.label)
 
     @property
     def truth_shape(self) -> tuple[int, ...]:
         """The shape of one label."""
         return () if self.loss and "sparse" in self.loss else self.shape
 
+    @property
+    def given(self) -> bool:
+        """Whether there are labels."""
+        return self.label is not None or bool(self.by_path)
+
+    def index(self, identity: str) -> int | None:
+        """Return a sample's true class, None where no labels were given. Raises `InputError` where it has none."""
+        if not self.given or self.loss is not None:
+            return None
+        try:
+            return class_index(self.text(identity).strip(), self.classes)
+        except UsageError as error:
+            raise InputError(f"--labels: {error.message}", hint=error.hint, reason="unknown-label") from None
+
     def target(self, identity: str) -> Target | None:
-        """Return the target of a sample, None without a loss. Raises `InputError` where it has no label."""
+        """Return the target that a sample's label makes, None where it makes none: no loss, another target.
+
+        Raises `InputError` where the sample has no label.
+        """
+        if self.asked:
+            index = self.index(identity)
+            assert index is not None
+            return one_class("label", index, self.classes)
         if self.loss is None:
             return None
         text = self.text(identity)
@@ -94,7 +124,7 @@ def _ends_alike(first: str, second: str) -> bool:
 
 
 def require_labels(request: ComputeRequest) -> None:
-    """Raise `UsageError` where a loss has no labels, or labels have no loss."""
+    """Raise `UsageError` where a loss or a target has no labels, or labels have nobody to use them."""
     labelled = request.label is not None or request.labels is not None
     if request.loss and not labelled:
         raise UsageError(
@@ -102,8 +132,18 @@ def require_labels(request: ComputeRequest) -> None:
             hint="--label VALUE for all inputs, or --labels FILE with lines path,label",
             reason="no-label",
         )
-    if labelled and not request.loss:
-        raise UsageError("labels are used by a loss only", hint="--loss categorical_crossentropy, mse, …")
+    by_label = request.target.strip() == "label"
+    if by_label and not labelled:
+        raise UsageError(
+            "--target label is each input's true class, and no labels were given",
+            hint="--labels FILE with lines path,label",
+            reason="no-label",
+        )
+    if labelled and not request.loss and not by_label and not request.metrics:
+        raise UsageError(
+            "labels are used by a loss, a metric or --target label",
+            hint="--loss categorical_crossentropy, mse, …, or --target label",
+        )
     if request.loss and request.space:
         raise UsageError("--space is for a target, and --loss is asked for", hint="leave one of them away")
     if request.loss and request.target != "top":

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -14,36 +15,47 @@ from saliency_cli.autodiff.packing import Job, Outcome, Packer, Query, Reply
 from saliency_cli.errors import InputError, OutputError, SaliencyError, UsageError
 from saliency_cli.records import CountsRecord, ItemRecord
 from saliency_cli.runs import diagnosis
+from saliency_cli.runs.asides import Asides, Waiting
 from saliency_cli.runs.checking import reads_stdin
-from saliency_cli.runs.engine import Engine
-from saliency_cli.runs.explaining import Explained, Question, explain
-from saliency_cli.runs.feeding import Fed, Feeder, Unfit
+from saliency_cli.runs.explaining import Explained, explain
+from saliency_cli.runs.feeding import Fed, Unfit
 from saliency_cli.runs.journal import Journal
 from saliency_cli.runs.listening import Listener
+from saliency_cli.runs.measuring import Aside
 from saliency_cli.runs.pipeline import Read, WriteBehind, read_ahead
 from saliency_cli.runs.planning import error_record
-from saliency_cli.runs.request import ComputeRequest
+from saliency_cli.runs.preparing import Prepared
 from saliency_cli.runs.sources import STDIN, Source, read
 from saliency_cli.runs.summary import Collected
-from saliency_cli.runs.truth import Truths
 from saliency_cli.runs.writing import Publisher
 
 Result = tuple[ItemRecord, bytes]
 Outcomes = Generator[Outcome, None, None]
+Taken = tuple[list[Fed | Unfit], Mapping[str, bytes]]
+
+
+Keep = Callable[[Fed, Explained, ItemRecord], None]
+
+
+def _nothing(fed: Fed, explained: Explained, record: ItemRecord) -> None:
+    """Keep nothing of a sample but its record."""
 
 
 @dataclass(eq=False)
 class Work:
-    """The samples of one run on their way: read, computed, written, counted."""
+    """The samples of one run on their way: read, computed, written, counted.
 
-    request: ComputeRequest
-    engine: Engine
-    question: Question
-    truths: Truths
-    feeder: Feeder
+    `keep` is shown every finished sample before it is recorded, on a writing thread; `recorded` every
+    record, in the order of the inputs, on the recording one.
+    """
+
+    prepared: Prepared
     publisher: Publisher
     journal: Journal | None
     listen: Listener
+    asides: Asides
+    keep: Keep = _nothing
+    recorded: Callable[[ItemRecord], None] = lambda _: None
     counts: CountsRecord = field(default_factory=CountsRecord)
     flags: Counter[str] = field(default_factory=Counter)
     told: set[str] = field(default_factory=set)
@@ -53,16 +65,17 @@ class Work:
 
     def run(self, sources: Any) -> None:
         """Carry every source through."""
-        if reads_stdin(self.request):
+        if reads_stdin(self.prepared.request):
             # Here, where Ctrl-C reaches: a thread that waits for stdin can't be told to stop.
             self.stdin = read(STDIN)
-        lines = self.request.files_from
+        lines = self.prepared.request.files_from
         interactive = lines is not None and not Path(lines).is_file()
         # A decoded photograph is tens of megabytes: no more of them wait than keep the engine fed.
-        ahead = 2 + self.engine.evaluator.batch
-        packer = Packer(self.engine.evaluator, classes=self.engine.classes, truth_shape=self.truths.truth_shape)
+        engine = self.prepared.engine
+        ahead = 2 + engine.evaluator.batch
+        packer = Packer(engine.evaluator, classes=engine.classes, truth_shape=self.prepared.truths.truth_shape)
         with ExitStack() as stack:
-            writes = stack.enter_context(WriteBehind(self._record, behind=2 + self.engine.evaluator.batch))
+            writes = stack.enter_context(WriteBehind(self._record, behind=ahead))
             # Closed by name: a traceback would keep them, and their threads, alive.
             reads = stack.enter_context(
                 closing(read_ahead(sources, self._read, ahead=ahead, interactive=interactive))
@@ -76,13 +89,13 @@ class Work:
                 else:
                     writes.submit(self._published(fed, outcome.result, began))
 
-    def _read(self, source: Source) -> list[Fed | Unfit]:
+    def _read(self, source: Source) -> Taken:
         if source.error is not None:
             raise source.error
         held = {path: self.stdin if path == STDIN else read(path) for _, path in source.parts}
         if self._done_before(source, held):
-            return []
-        return self.feeder.feed(source, held)
+            return [], held
+        return self.prepared.feeder.feed(source, held), held
 
     def _done_before(self, source: Source, held: Mapping[str, bytes]) -> bool:
         """Whether the journal holds this very content, so that it need not even be decoded."""
@@ -106,16 +119,27 @@ class Work:
 
     def _label(self, identity: str) -> str | None:
         """Return the truth a sample would be held to; None where there is none, or none can be found."""
-        if self.truths.loss is None:
+        if self.prepared.truths.loss is None:
             return None
         try:
-            return self.truths.text(identity)
+            return self.prepared.truths.text(identity)
         except InputError:
             return None
 
-    def _jobs(
-        self, reads: Iterator[Read[Source, list[Fed | Unfit]] | None], writes: WriteBehind[Result]
-    ) -> Iterator[Job | None]:
+    def _jobs(self, reads: Iterator[Read[Source, Taken] | None], writes: WriteBehind[Result]) -> Iterator[Job | None]:
+        for wanted in self.asides.gathered(self._fresh(reads, writes)):
+            if wanted is None:
+                yield None
+            elif isinstance(wanted.aside, InputError):
+                self._forget(wanted.fed.id)
+                writes.submit(self._failed(wanted.fed.id, wanted.aside, wanted.began, wanted.fed))
+            else:
+                yield Job((wanted.fed, wanted.began), wanted.fed.sample, self._program(wanted.fed, wanted.aside))
+
+    def _fresh(
+        self, reads: Iterator[Read[Source, Taken] | None], writes: WriteBehind[Result]
+    ) -> Iterator[Waiting | None]:
+        """Yield the samples that are to be done; record those that can't be."""
         for found in reads:
             if self.stopped:
                 return
@@ -124,21 +148,23 @@ class Work:
                 continue
             # A sample's time begins when it was read, and goes on when its turn has come: waiting is not its cost.
             began = time.perf_counter() - found.seconds
-            if found.error is not None:
+            if found.error is not None or found.value is None:
+                assert found.error is not None
                 self._forget(found.source.id)
                 writes.submit(self._failed(found.source.id, found.error, began))
                 continue
-            if found.value == []:
+            samples, held = found.value
+            if not samples:
                 self._skip(found.source.id)
-            self._require_one(found.value or [])
-            for fed in found.value or []:
+            self._require_one(samples)
+            for fed in samples:
                 if isinstance(fed, Unfit):
                     self._forget(fed.id)
                     writes.submit(self._failed(fed.id, fed.error, began))
                 elif self._is_done(fed):
                     self._skip(fed.id)
                 else:
-                    yield Job((fed, began), fed.sample, self._program(fed))
+                    yield Waiting(fed, began, found.source, held if self.asides.rival else {})
 
     def _require_one(self, samples: list[Fed | Unfit]) -> None:
         """Raise `UsageError` where a file turns out to hold several samples, and one file their maps."""
@@ -162,11 +188,14 @@ class Work:
                 if file.is_file():
                     file.unlink()
 
-    def _program(self, fed: Fed) -> Generator[Query, Reply, Explained]:
-        return (yield from explain(fed.sample, self.question, self.truths.target(fed.id)))
+    def _program(self, fed: Fed, aside: Aside) -> Generator[Query, Reply, Explained]:
+        measuring = self.prepared.measuring
+        measure = partial(measuring.measure, fed, aside) if measuring.metrics else None
+        target = self.prepared.truths.target(fed.id)
+        return (yield from explain(fed.sample, self.prepared.question, target, measure))
 
     def _published(self, fed: Fed, explained: Explained, began: float) -> Callable[[], Result]:
-        if fed.guessed and self.request.strict:
+        if fed.guessed and self.prepared.request.strict:
             error = InputError(f"--strict: {diagnosis.MEANINGS['preparing-guessed']}", reason="preparing-guessed")
             return self._failed(fed.id, error, began, fed)
         # Before the writers' threads, so that the first to come gets the shorter name.
@@ -178,6 +207,7 @@ class Work:
             except InputError as error:
                 return self._failed(fed.id, error, began, fed)()
             record.seconds = round(time.perf_counter() - began, 6)
+            self.keep(fed, explained, record)
             return record, shown
 
         return publish
@@ -193,6 +223,7 @@ class Work:
     def _record(self, result: Result) -> None:
         """Journal and tell one finished sample. Runs on the recorder's thread, one sample at a time."""
         record, shown = result
+        self.recorded(record)
         if self.journal is not None:
             self.journal.append(record)
         else:
@@ -201,7 +232,7 @@ class Work:
             _show(shown)
         if record.status == "error":
             self.counts.error += 1
-            limit = self.request.max_failures
+            limit = self.prepared.request.max_failures
             if limit is not None and self.counts.error >= limit and not self.stopped:
                 self.stopped = True
                 self.listen.warning(f"stopped after {self.counts.error} failures (--max-failures {limit})")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,8 @@ class Publisher:
             target=found.target,
             inputs={},
             details=dict(found.explanation.details),
+            metrics={label: value if isfinite(value) else None for label, (value, _) in found.measured.items()},
+            notes={label: note for label, (_, note) in found.measured.items() if note},
             flags=list(found.flags),
         )
         views = {}

@@ -183,7 +183,7 @@ def test_a_bad_label_in_the_table_fails_its_input_alone(compute):
     ("fields", "words"),
     [
         ({"loss": "mse"}, "needs to know"),
-        ({"label": "1"}, "used by a loss only"),
+        ({"label": "1"}, "labels are used by a loss, a metric or --target label"),
         ({"loss": "mse", "label": "1", "space": "logit"}, "--space is for a target"),
         ({"loss": "mse", "label": "1", "target": "1"}, "--target names a class"),
         ({"loss": "mse", "labels": "none.csv"}, "there is no file 'none.csv'"),

@@ -1,0 +1,127 @@
+"""Every input measured in memory, nothing written: what `check` judges and `compare` shows."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from saliency_cli.arrays import pooled
+from saliency_cli.differentiable import Array
+from saliency_cli.errors import UsageError
+from saliency_cli.records import ItemRecord
+from saliency_cli.rendering.view import Style
+from saliency_cli.runs.asides import Asides
+from saliency_cli.runs.checking import require_some
+from saliency_cli.runs.destination import Destination
+from saliency_cli.runs.engine import open_engine
+from saliency_cli.runs.explaining import Explained
+from saliency_cli.runs.feeding import Fed
+from saliency_cli.runs.listening import Listener
+from saliency_cli.runs.measured import POOLED, THUMBNAIL, MeasuredItem, MeasuredRun, References, content_key
+from saliency_cli.runs.measuring import principal
+from saliency_cli.runs.needs import name_of
+from saliency_cli.runs.preparing import OpenEngine, Prepared, Wanted, prepare, tell_choices
+from saliency_cli.runs.request import ComputeRequest
+from saliency_cli.runs.rival import open_rival
+from saliency_cli.runs.sources import listed
+from saliency_cli.runs.working import Work
+from saliency_cli.runs.writing import Publisher
+from saliency_cli.subject import Metric
+
+_NOT_FINITE = ("non-finite-gradient", "non-finite-output")
+
+
+def measure(
+    request: ComputeRequest,
+    listen: Listener,
+    open_engine: OpenEngine = open_engine,
+    *,
+    metrics: Mapping[str, Metric] | None = None,
+    references: References | None = None,
+) -> MeasuredRun:
+    """Explain and measure every input of a request, one map each, and return what was found.
+
+    `metrics` by label, where they are built already, else `request.metrics`. `references`: other maps of
+    the inputs, where they are kept. Memory: a pooled map, a thumbnail and the record of every input.
+
+    Raises:
+        UsageError, ModelError: the run can't begin. One bad input is an item with an error.
+    """
+    began = time.perf_counter()
+    request = replace(request, out=None, formats=(), resume=False, overwrite=False, dry_run=False)
+    wanted = Wanted.of(request, metrics, referenced=references is not None)
+    if len(wanted.methods) != 1 or wanted.target.every or wanted.target.top > 1:
+        raise UsageError(
+            "one map of each input is measured, and several are asked for", hint="one method, one target"
+        )
+    sources = listed(request)
+    if sources is None:
+        raise UsageError("the inputs must be known beforehand", hint="name the files instead of --files-from")
+    require_some(sources)
+    listen.loading(request.model)
+    prepared = prepare(request, wanted, sources, open_engine)
+    rival = open_rival(request, listen, open_engine)
+    tell_choices(listen, prepared)
+    listen.planned(len(sources))
+    found: dict[str, MeasuredItem] = {}
+
+    def keep(fed: Fed, explained: Explained, record: ItemRecord) -> None:
+        found[record.id] = _kept(prepared, fed, explained, record)
+
+    nowhere = Destination("here", Path(), ())
+    publisher = Publisher.plan(
+        nowhere,
+        prepared.engine.specs,
+        prepared.question.methods,
+        Style(request.reduce or "max"),
+        reduce_given=request.reduce is not None,
+        metadata={},
+    )
+    records: list[ItemRecord] = []
+    asides = Asides(prepared, rival, references)
+    work = Work(prepared, publisher, None, listen, asides, keep, recorded=records.append)
+    work.run(sources)
+    run = prepared.record()
+    run.counts, run.flags, run.status = work.counts, dict(sorted(work.flags.items())), "done"
+    run.metrics = work.collected.statistics()
+    run.seconds = round(time.perf_counter() - began, 3)
+    items = tuple(found.get(record.id) or _failed(record, wanted.metrics) for record in records)
+    return MeasuredRun(run, items)
+
+
+def _kept(prepared: Prepared, fed: Fed, explained: Explained, record: ItemRecord) -> MeasuredItem:
+    mapped = explained.maps[0]
+    name = principal(fed)
+    method = prepared.question.methods[mapped.method]
+    plane = prepared.measuring.fold(mapped.explanation.values, name, fed.parts[name].layout, method)
+    index = prepared.truths.index(fed.id)
+    predicted = None if record.prediction is None else record.prediction.label
+    return MeasuredItem(
+        record,
+        content_key(record.sources),
+        label=predicted if index is None else prepared.question.classes.label(index),
+        values={label: value for label, (value, _) in mapped.measured.items()},
+        plane=pooled(plane, POOLED),
+        picture=_thumbnail(fed.parts[name].original),
+    )
+
+
+def _failed(record: ItemRecord, metrics: Mapping[str, Metric]) -> MeasuredItem:
+    """Return an input that failed; one whose map was not finite has that one value, 0."""
+    values = {}
+    if record.error is not None and record.error.reason in _NOT_FINITE:
+        values = {label: 0.0 if name_of(label) == "finite" else math.nan for label in metrics}
+    return MeasuredItem(record, content_key(record.sources), values=values)
+
+
+def _thumbnail(original: Array | None) -> Array | None:
+    if original is None:
+        return None
+    shown = original[..., 0] if original.ndim == 3 and original.shape[-1] == 1 else original
+    image = Image.fromarray(np.ascontiguousarray(shown)).convert("RGB")
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    return np.asarray(image)
