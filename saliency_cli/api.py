@@ -15,13 +15,14 @@ from functools import cached_property
 from io import BytesIO
 from numbers import Integral
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from saliency_cli.differentiable import Array
 from saliency_cli.errors import UsageError
 from saliency_cli.records import MapRecord, PredictionRecord
 from saliency_cli.rendering.view import View
-from saliency_cli.runs.attributing import Attributor, open_attributor
+from saliency_cli.runs.attributing import Attributor, Found, open_attributor
+from saliency_cli.runs.request import ComputeRequest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,6 +47,11 @@ class Attribution:
     def values(self) -> Array:
         """The first differentiated input's attribution, float32, the input's own shape."""
         return next(iter(self.inputs.values()))
+
+    @property
+    def metrics(self) -> Mapping[str, float | None]:
+        """What was measured of the map, by metric; None where there is no value (`record.notes` says why)."""
+        return self.record.metrics
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -129,8 +135,12 @@ class SaliencyModel:
         reduce: str | None = None,
         seed: int = 0,
         batch_size: int | None = None,
+        metrics: Sequence[str] = (),
+        mask: Array | None = None,
+        reference: Attribution | None = None,
+        valid_range: tuple[float, float] | None = None,
     ) -> Attribution:
-        """Attribute one sample.
+        """Attribute one sample, and measure its map.
 
         Args:
             x: an array of the model's input shape (no batch axis, or one of length 1) taken as it is; a
@@ -141,13 +151,17 @@ class SaliencyModel:
             space: `logit`, `probability` or `log-probability`; by default logits where there are any.
             output_name: which output, where there are several.
             loss: differentiate a loss instead, with `label` as the truth.
-            label: what the output should have been, for a loss.
+            label: what the output should have been, for a loss, a metric or `target="label"`.
             class_names: names to use for the output's classes.
             preprocess: how pictures are prepared (files only).
             resize: `fit`, `crop` or `stretch` (files only).
             reduce: how channels are folded in pictures of the map.
             seed: of everything random.
             batch_size: pin the batch shape.
+            metrics: names of `saliency metrics`, with options as `name:key=value,…`.
+            mask: where the object is, for metrics of place: boolean, the map's rows and columns.
+            reference: another attribution of the same sample, for metrics that compare two maps.
+            valid_range: the lowest and highest value an array may have, for metrics that perturb it.
 
         Raises:
             UsageError: an argument makes no sense. InputError: the sample can't be used.
@@ -165,19 +179,32 @@ class SaliencyModel:
                 batch_size=key[3],
                 single=key[4],
             )
+        request = ComputeRequest(
+            "",
+            methods=(method,),
+            target=str(target),
+            loss=loss,
+            label=None if label is None else str(label),
+            preprocess=preprocess if isinstance(x, (str, PathLike)) else "none",
+            resize=cast(Any, resize),
+            reduce=cast(Any, reduce),
+            seed=seed,
+            metrics=tuple(metrics),
+            valid_range=valid_range,
+        )
         found = self._attributors[key].attribute(
             fspath(x) if isinstance(x, PathLike) else x,
-            method=method,
+            request,
             options=options or {},
-            target=str(target),
-            label=None if label is None else str(label),
             class_names=tuple(class_names),
-            preprocess=preprocess,
-            resize=resize,
-            reduce=reduce,
-            seed=seed,
+            mask=mask,
+            other=None if reference is None else _found(reference),
         )
-        return Attribution(*found)
+        return Attribution(found.values, found.prediction, found.record, found.views)
+
+
+def _found(given: Attribution) -> Found:
+    return Found(given.inputs, given.prediction, given.record, given.views)
 
 
 def _require_kinds(method: object, target: object, options: object) -> None:
@@ -211,7 +238,6 @@ def load(
         ModelError: the file isn't a model, is broken, or was refused.
     """
     from saliency_cli.runs.engine import open_model
-    from saliency_cli.runs.request import ComputeRequest
 
     objects = None if custom_objects is None else fspath(custom_objects)
     model, name = open_model(ComputeRequest(fspath(path), device=device, threads=threads, custom_objects=objects))

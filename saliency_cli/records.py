@@ -248,3 +248,31 @@ class RunRecord(Struct, kw_only=True):
     metrics: dict[str, dict[str, StatisticRecord]] = {}
     seconds: float = 0.0
     items: list[ItemRecord] | None = None
+
+
+class ComparedRecord(Struct, kw_only=True):
+    """One input of a comparison: what each model says of it, and how far its two maps agree."""
+
+    id: str
+    before: str | None = None
+    after: str | None = None
+    metrics: dict[str, float | None] = {}
+    notes: dict[str, str] = {}
+
+
+class CompareRecord(Struct, kw_only=True):
+    """Two models' maps of the same inputs. `inputs` begins with those that changed most, by `ranked_by`."""
+
+    schema: str = "compare-1"
+    before: ModelRecord
+    after: ModelRecord
+    method: str = ""
+    before_method: str = ""
+    target: str = ""
+    ranked_by: str = ""
+    metrics: dict[str, StatisticRecord] = {}
+    measured: dict[str, MetricRecord] = {}
+    inputs: list[ComparedRecord] = []
+    failed: dict[str, str] = {}
+    predictions_changed: int = 0
+    run: RunRecord

@@ -44,7 +44,8 @@ class Subject:
     without classes; `label` the true class where the user gave one. `limits`: differentiated input → the
     lowest and highest valid value in the model's units, arrays that broadcast with the input. `mask`
     marks the object, boolean, of `plane`'s shape. `depth` is how many layers hold weights that can be
-    drawn anew. `attribute(sample, trace)` runs the map's own method again.
+    drawn anew. `attribute(sample, trace)` runs the map's own method again. `logit_space` is the trace's
+    space that `logits` are read in: `output` where the model's end has none of its own.
     """
 
     sample: Sample
@@ -64,6 +65,7 @@ class Subject:
     reference: Reference | None = None
     depth: int = 0
     fold: Callable[[Arrays], Array] = field(default=lambda _: np.empty(0))
+    logit_space: str = "logit"
 
     @property
     def truth(self) -> int:
@@ -73,6 +75,17 @@ class Subject:
     def again(self, arrays: Arrays, trace: Trace = GRADIENT) -> Attributing:
         """Run the method on a perturbed copy, with the noise draws of the unperturbed sample."""
         return self.attribute(self.sample.at(arrays), trace)
+
+    def one(self, index: int) -> Array:
+        """Return the class weights of one class alone."""
+        weights = np.zeros(self.logits.size, np.float32)
+        weights[index] = 1
+        return weights
+
+    def spans(self) -> Arrays:
+        """Return highest − lowest valid value, float64, of every differentiated input whose limits are known."""
+        known = [name for name in self.sample.floating if name in self.limits]
+        return {name: np.subtract(self.limits[name][1], self.limits[name][0], dtype=np.float64) for name in known}
 
     def flat(self) -> Array:
         """Return every differentiated input's map as one float64 vector, in the inputs' order."""
@@ -109,8 +122,16 @@ class Metric(Protocol):
     better: ClassVar[Better]
     lowest: ClassVar[float]
     highest: ClassVar[float]
-    unit: ClassVar[str]
-    needs: ClassVar[frozenset[Need]]
+
+    @property
+    def unit(self) -> str:
+        """What a value is measured in, empty for a plain number."""
+        ...
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What must be there for it."""
+        ...
 
     @property
     def cost(self) -> str:
@@ -120,6 +141,14 @@ class Metric(Protocol):
     def measure(self, subject: Subject) -> Measurement:
         """Yield asks, receive answers, return the value."""
         ...
+
+
+NOT_FINITE = "the model gives no finite value at a perturbed point"
+
+
+def is_rounding(changes: Array, value: float) -> bool:
+    """Whether changes of a float32 number of about this value are no larger than its rounding."""
+    return float(np.abs(changes).max(initial=0.0)) <= 1e-6 * abs(value)
 
 
 def plain(value: float, note: str = "") -> Measurement:

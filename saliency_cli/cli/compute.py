@@ -1,14 +1,19 @@
 """`saliency compute`: the command line becomes a request, the run's report an exit code."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from saliency_cli.cli.compute_options import FIELDS, SECTIONS, compute_options
 from saliency_cli.cli.parameters import SectionCommand
 from saliency_cli.runs.request import ComputeRequest
+
+if TYPE_CHECKING:
+    from saliency_cli.cli.terminal import Terminal
 
 
 class ComputeCommand(SectionCommand):
@@ -30,11 +35,23 @@ class ComputeCommand(SectionCommand):
 @click.pass_context
 def compute(context: click.Context, /, **given: Any) -> int:
     """Draw which parts of an input a model's output depends on."""
+    request = request_of(context, given)
+    with displayed(given, request) as terminal:
+        from saliency_cli.runs.compute import compute as run_compute
+
+        return run_compute(request, listen=terminal).exit_code
+
+
+@contextmanager
+def displayed(given: dict[str, Any], request: ComputeRequest, *, items: bool = True) -> "Iterator[Terminal]":
+    """Show a run as the options of display ask for; an interrupted one says how to go on.
+
+    `items` off: the lines of single inputs are left to `--json` and `--jsonl`.
+    """
     from saliency_cli.cli.terminal import Display, Terminal
 
-    request = _request(context, given)
     display = Display(
-        form="json" if given["as_json"] else "jsonl" if given["as_jsonl"] else "lines",
+        form="json" if given["as_json"] else "jsonl" if given["as_jsonl"] else "lines" if items else "none",
         quiet=given["quiet"],
         verbose=given["verbose"],
         out=request.out,
@@ -45,9 +62,7 @@ def compute(context: click.Context, /, **given: Any) -> int:
         os.environ["SALIENCY_TENSORFLOW_LOG"] = "1"
     try:
         terminal.loading(request.model)  # before the import: that alone takes a moment
-        from saliency_cli.runs.compute import compute as run_compute
-
-        return run_compute(request, listen=terminal).exit_code
+        yield terminal
     except KeyboardInterrupt as stop:
         _say_how_to_go_on(stop, request, terminal.done + terminal.failed, terminal.total)
         raise
@@ -55,7 +70,7 @@ def compute(context: click.Context, /, **given: Any) -> int:
         terminal.close()
 
 
-def _request(context: click.Context, given: dict[str, Any]) -> ComputeRequest:
+def request_of(context: click.Context, given: dict[str, Any]) -> ComputeRequest:
     """Build the request; refuse what can't be meant together before anything heavy is imported."""
     _refuse_both(context, given, ("--json", "as_json"), ("--jsonl", "as_jsonl"))
     _refuse_both(context, given, ("--quiet", "quiet"), ("--verbose", "verbose"))

@@ -1,17 +1,27 @@
 """The options of `compute`: each stands for one field of `ComputeRequest` and takes its default there."""
 
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
 import click
 
 from saliency_cli.cli.model_options import MODEL_HELP, MODEL_OPTIONS
-from saliency_cli.cli.parameters import Choice, MethodNames, NamedPath, SectionOption, module_names
+from saliency_cli.cli.parameters import (
+    Choice,
+    MethodName,
+    MethodNames,
+    MetricTexts,
+    NamedPath,
+    NumberPair,
+    SectionOption,
+    module_names,
+)
 from saliency_cli.runs.request import ComputeRequest
 
 SECTIONS = ("Input", "Model", "Preparing", "Target", "Method", "Output", "Run", "Display")
+MEASURE_SECTIONS = ("Measure", *SECTIONS)
 
 FIELDS = {field.name: field.default for field in fields(ComputeRequest) if field.name != "command"}
 
@@ -29,26 +39,24 @@ def _choices(field: str) -> Choice:
     return Choice(words)
 
 
-def _option(section: str, *names: str, **attributes: Any) -> Callable[[Any], Any]:
-    """Declare an option; the last of `names` is the request's field."""
+Declared = tuple[str, Callable[[Any], Any]]
+
+
+def _option(section: str, *names: str, **attributes: Any) -> Declared:
+    """Return an option under its name, the last of `names`: the request's field."""
     if (default := FIELDS.get(names[-1], MISSING)) is not MISSING and default is not None:
         attributes.setdefault("default", default)
-    return click.option(*names, cls=SectionOption, section=section, **attributes)
+    return names[-1], click.option(*names, cls=SectionOption, section=section, **attributes)
 
 
-def _flag(section: str, *names: str, **attributes: Any) -> Callable[[Any], Any]:
+def _flag(section: str, *names: str, **attributes: Any) -> Declared:
     return _option(section, *names, is_flag=True, **attributes)
 
 
 _DECLARED = (
-    click.argument("model", type=click.Path(), help=MODEL_HELP),
-    click.argument(
-        "inputs",
-        metavar="[INPUT]...",
-        nargs=-1,
-        type=click.Path(allow_dash=True),
-        help="Files, folders, quoted globs, or - for one picture on stdin.",
-    ),
+    ("model", click.argument("model", type=click.Path(), help=MODEL_HELP)),
+    ("inputs", click.argument("inputs", metavar="[INPUT]...", nargs=-1, type=click.Path(allow_dash=True),
+                              help="Files, folders, quoted globs, or - for one picture on stdin.")),
     _option("Input", "--input", "named_inputs", type=NamedPath(), multiple=True, metavar="NAME=PATH",
             help="The file, folder or glob of one named input; repeat for several, paired by stem or in order."),
     _option("Input", "--files-from", "files_from", type=_FILE, metavar="FILE",
@@ -61,8 +69,8 @@ _DECLARED = (
     _option("Preparing", "--resize", "resize", type=_choices("resize"),
             help="Fit a whole picture into the model's size with black borders, crop its middle, or stretch it."),
     _option("Target", "--target", "target", metavar="TEXT",
-            help="What is explained: top (the predicted class), top:3, all, a class by name or number, or a sum such "
-                 "as 'class:3 - class:5'."),
+            help="What is explained: top (the predicted class), top:3, all, label (of --labels), a class by name or number, "
+                 "or a sum such as 'class:3 - class:5'."),
     _option("Target", "--space", "space", type=_choices("space"),
             show_default="logit, where a softmax or sigmoid is found",
             help="Which of the class's scores is differentiated."),
@@ -118,8 +126,70 @@ _DECLARED = (
 )  # fmt: skip
 
 
-def compute_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a callback with every argument and option, in the order of the help."""
-    for declare in reversed(_DECLARED):
+_MASKS = _option(
+    "Measure", "--masks", "masks", type=click.Path(), metavar="PATH",
+    help="Where the objects are: a folder of masks named like the inputs, or a CSV of boxes path,left,top,right,bottom.",
+)  # fmt: skip
+_RANGE = _option(
+    "Measure", "--valid-range", "valid_range", type=NumberPair(), metavar="LOW,HIGH",
+    show_default="0,255 for pictures", help="How far a value of an array may go, in the file's own units.",
+)  # fmt: skip
+_METRICS = _option(
+    "Measure", "--metric", "metrics", type=MetricTexts(), multiple=True, metavar="NAME[:KEY=VALUE,…]",
+    show_default=True, help="What to measure of every map; `saliency metrics` lists them. Repeat for several.",
+)  # fmt: skip
+_AGAINST = _option(
+    "Measure", "--against", "reference", type=click.Path(), metavar="MODEL",
+    help="A second model, for the metrics that compare two maps of an input.",
+)  # fmt: skip
+
+
+_BEFORE_METHOD = _option(
+    "Method", "--before-method", "reference_method", type=MethodName(), metavar="METHOD",
+    show_default="the same", help="How the first model's maps are made, where it is another method.",
+)  # fmt: skip
+_BEFORE_OPTIONS = _option(
+    "Method", "--before-option", "reference_options", multiple=True, metavar="KEY=VALUE",
+    help="An option of --before-method.",
+)  # fmt: skip
+_FOLDER = _option(
+    "Output", "-o", "--out", "folder", type=click.Path(file_okay=False), metavar="DIR", show_default="nothing written",
+    help="A folder for compare.md, compare.json and compare.png, the inputs that changed most.",
+)  # fmt: skip
+_WORST = _option(
+    "Output", "--worst", "worst", type=click.IntRange(min=0), default=5, metavar="N",
+    help="How many of the inputs that changed most are shown.",
+)  # fmt: skip
+_MARKDOWN = _flag("Display", "--markdown", "as_markdown", help="Print Markdown, ready for a pull request.")
+_FROM, _TO = (
+    ("before", click.argument("before", type=click.Path(), help="The model to compare with.")),
+    ("after", click.argument("after", type=click.Path(), help="Another model, or the same with --before-method.")),
+)
+
+_NOT_COMPARED = (
+    "model", "named_inputs", "files_from", "null_separated", "out", "formats", "overwrite", "resume", "dry_run",
+    "strict", "max_failures", "as_jsonl", "alpha", "colormap", "clip_percentile",
+)  # fmt: skip
+
+
+def _decorate(function: Callable[..., Any], declared: Sequence[Declared]) -> Callable[..., Any]:
+    for _, declare in reversed(declared):
         function = declare(function)
     return function
+
+
+def compute_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a callback with every argument and option, in the order of the help."""
+    return _decorate(function, _DECLARED)
+
+
+def evaluate_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a callback with the options of `compute` and those about measuring."""
+    return _decorate(function, (*_DECLARED, _METRICS, _MASKS, _AGAINST, _RANGE))
+
+
+def compare_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a callback with two models and what of `compute` means something in memory."""
+    kept = [declared for declared in _DECLARED if declared[0] not in _NOT_COMPARED]
+    own = (_METRICS, _MASKS, _RANGE, _BEFORE_METHOD, _BEFORE_OPTIONS, _FOLDER, _WORST, _MARKDOWN)
+    return _decorate(function, (_FROM, _TO, *kept, *own))

@@ -13,8 +13,25 @@ COMMANDS = {
         "saliency_cli.cli.compute:compute",
         "Draw which parts of an input a model's output depends on.",
     ),
+    "evaluate": (
+        "saliency_cli.cli.evaluate:evaluate",
+        "Measure maps: sensitivity, stability, faithfulness, place.",
+    ),
+    "compare": ("saliency_cli.cli.compare:compare", "Put two models' maps of the same inputs side by side."),
+    "check": (
+        "saliency_cli.cli.check:check",
+        "Hold a model to the rules of a policy; exit code 1 says that one is broken.",
+    ),
+    "init": (
+        "saliency_cli.cli.init:init",
+        "Write a policy and a baseline, with limits from what the model measures now.",
+    ),
     "inspect": ("saliency_cli.cli.inspect:inspect", "Show what a saved model takes, gives and is made of."),
     "methods": ("saliency_cli.cli.methods:methods", "List the attribution methods, or tell all about one."),
+    "metrics": (
+        "saliency_cli.cli.metrics:metrics",
+        "List what can be measured, or tell all about one metric.",
+    ),
     "completion": ("saliency_cli.cli.completion:completion", "Print the completion script of a shell."),
 }
 

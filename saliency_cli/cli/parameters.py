@@ -59,6 +59,67 @@ class MethodNames(click.ParamType[tuple[str, ...]]):
         return [CompletionItem(before + comma + name, help=registry.summary(name)) for name in names]
 
 
+class MethodName(click.ParamType[str]):
+    """The name of one method."""
+
+    name = "method"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name. Raises `saliency_cli.errors.UsageError` for an unknown one."""
+        del param, ctx
+        method_registry().summary(str(value))
+        return str(value)
+
+
+class MetricTexts(click.ParamType[str]):
+    """`name` or `name:option=value,…`: the name is checked against the files of the room, not imported."""
+
+    name = "metric"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text. Raises `saliency_cli.errors.UsageError` for an unknown metric."""
+        del param, ctx
+        metric_registry().summary(str(value).partition(":")[0].strip())
+        return str(value).strip()
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[Any]]:
+        """Complete the name."""
+        del ctx, param
+        registry = metric_registry()
+        return [
+            CompletionItem(name, help=registry.summary(name))
+            for name in registry.names()
+            if name.startswith(incomplete)
+        ]
+
+
+class NumberPair(click.ParamType[tuple[float, float]]):
+    """`LOW,HIGH`, the first below the second."""
+
+    name = "low,high"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        """Split at the comma."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            low, high = (float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"'{value}' is not LOW,HIGH", param, ctx)
+        if not low < high:
+            self.fail(f"'{value}' is not LOW,HIGH: the first must be below the second", param, ctx)
+        return low, high
+
+
+def metric_registry() -> Any:
+    """Return the registry of metrics, imported late to keep the start cheap."""
+    from saliency_cli.registry import Registry
+
+    return Registry[Any]("saliency_cli.metrics", "metric")
+
+
 def method_registry() -> Any:
     """Return the registry of methods, imported late to keep the start cheap."""
     from saliency_cli.registry import Registry

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Display:
     """How a run shows itself. `out` is the request's: `-` leaves stdout to the picture."""
 
-    form: Literal["lines", "json", "jsonl"] = "lines"
+    form: Literal["lines", "none", "json", "jsonl"] = "lines"
     quiet: bool = False
     verbose: int = 0
     out: str | None = None

@@ -71,7 +71,7 @@ class Asides:
                 label=self.prepared.truths.index(fed.id),
                 mask=self._mask(fed) if "mask" in needs else None,
                 references=self._references(fed, found) if "reference" in needs else (),
-                limits=self._limits(fed) if "limits" in needs else {},
+                limits=limits(self.prepared, fed) if "limits" in needs else {},
             )
         except InputError as error:
             return error
@@ -97,22 +97,26 @@ class Asides:
             )
         return references
 
-    def _limits(self, fed: Fed) -> dict[str, tuple[Array, Array]]:
-        """Return the valid range of each differentiated input, in the model's units."""
-        limits = {}
-        for name in fed.sample.floating:
-            part, spec = fed.parts[name], self.prepared.measuring.specs[name]
-            if part.layout == "picture" and part.original is not None:
-                ends = (0.0, 255.0)
-            elif self.prepared.request.valid_range is not None:
-                ends = self.prepared.request.valid_range
-            else:
-                raise InputError(
-                    f"how far a value of the input '{name}' may go is not known",
-                    hint="--valid-range LOW,HIGH in the file's own units",
-                    reason="no-range",
-                )
-            channels = spec.channels if len(spec.shape) == 3 else None
-            moved = [part.preparing.apply(np.full(part.raw.shape, end, np.float32), channels) for end in ends]
-            limits[name] = (np.minimum(*moved), np.maximum(*moved))
-        return limits
+
+def limits(prepared: Prepared, fed: Fed) -> dict[str, tuple[Array, Array]]:
+    """Return the valid range of each differentiated input, in the model's units.
+
+    Raises `InputError` for an array whose range nobody told.
+    """
+    found = {}
+    for name in fed.sample.floating:
+        part, spec = fed.parts[name], prepared.measuring.specs[name]
+        if part.layout == "picture" and part.original is not None:
+            ends = (0.0, 255.0)
+        elif prepared.request.valid_range is not None:
+            ends = prepared.request.valid_range
+        else:
+            raise InputError(
+                f"how far a value of the input '{name}' may go is not known",
+                hint="--valid-range LOW,HIGH in the file's own units",
+                reason="no-range",
+            )
+        channels = spec.channels if len(spec.shape) == 3 else None
+        moved = [part.preparing.apply(np.full(part.raw.shape, end, np.float32), channels) for end in ends]
+        found[name] = (np.minimum(*moved), np.maximum(*moved))
+    return found

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -14,21 +15,34 @@ from saliency_cli.geometry import Resize
 from saliency_cli.readers import Document
 from saliency_cli.records import MapRecord, PredictionRecord
 from saliency_cli.rendering.view import Style, View
+from saliency_cli.runs.asides import limits
 from saliency_cli.runs.destination import Destination
 from saliency_cli.runs.engine import Engine, compile_engine
-from saliency_cli.runs.explaining import Question, explain
+from saliency_cli.runs.explaining import explain
 from saliency_cli.runs.feeding import Fed, Feeder
+from saliency_cli.runs.measuring import Aside, principal
+from saliency_cli.runs.needs import build_metrics, require_needs
+from saliency_cli.runs.preparing import Prepared, Wanted, prepare
 from saliency_cli.runs.request import ComputeRequest
 from saliency_cli.runs.settings import METHODS
 from saliency_cli.runs.sources import Source
-from saliency_cli.runs.truth import Truths, require_labels
+from saliency_cli.runs.truth import require_labels
 from saliency_cli.runs.writing import Publisher
-from saliency_cli.targets import Classes, check_target, parse_target
+from saliency_cli.subject import Reference
+from saliency_cli.targets import parse_target
 
 if TYPE_CHECKING:
     from saliency_cli.autodiff.model import Model
 
-Found = tuple[Mapping[str, Array], PredictionRecord, MapRecord, Mapping[str, View]]
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One sample's map: by input, in numbers, and as it is drawn."""
+
+    values: Mapping[str, Array]
+    prediction: PredictionRecord
+    record: MapRecord
+    views: Mapping[str, View]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,55 +54,75 @@ class Attributor:
     def attribute(
         self,
         x: Any,
+        request: ComputeRequest,
         *,
-        method: str,
         options: Mapping[str, Any],
-        target: str,
-        label: str | None,
         class_names: tuple[str, ...],
-        preprocess: str,
-        resize: str,
-        reduce: str | None,
-        seed: int,
+        mask: Array | None = None,
+        other: "Found | None" = None,
     ) -> Found:
-        """Return the attribution by input, the prediction, the record and the views of one sample."""
-        engine = self.engine
-        _require("resize", resize, get_args(Resize))
-        _require("reduce", reduce, (None, *get_args(Reduce)))
-        request = ComputeRequest("", target=target, label=label, loss=engine.loss)
+        """Return what a request with one method and one target finds of one sample.
+
+        `mask` marks the object; `other` is another map of the same sample, to compare with.
+        """
+        _require("resize", request.resize, get_args(Resize))
+        _require("reduce", request.reduce, (None, *get_args(Reduce)))
         require_labels(request)
-        methods = {method: METHODS.build(method, options)}
-        classes = Classes(engine.classes, class_names or engine.class_names)
-        parsed = parse_target(target)
-        if engine.loss is None:
-            check_target(parsed, classes)
-            if parsed.every or parsed.top > 1:
-                raise UsageError(
-                    f"attribute answers one target, and '{target}' is several", hint="call it once for each"
-                )
-        feeder = Feeder.plan(
-            engine.specs,
-            engine.clues,
-            preprocess if isinstance(x, str) else "none",
-            cast("Any", resize),
-            seed=seed,
-            differentiated=engine.connected,
+        (method,) = request.methods
+        target = parse_target(request.target)
+        if target.every or target.top > 1:
+            raise UsageError(
+                f"attribute answers one target, and '{request.target}' is several", hint="call it once for each"
+            )
+        metrics = build_metrics(request.metrics)
+        require_needs(metrics, request, masked=mask is not None, referenced=other is not None)
+        wanted = Wanted({method: METHODS.build(method, options)}, target, class_names, metrics, None)
+        prepared = prepare(request, wanted, None, lambda *_, **__: self.engine)
+        fed = _fed(x, prepared.feeder, self.engine)
+        aside = Aside(
+            label=prepared.truths.index(fed.id),
+            mask=mask,
+            references=() if other is None else (_reference(prepared, fed, method, other),),
+            limits=limits(prepared, fed) if "limits" in prepared.measuring.needs else {},
         )
-        fed = feeder.feed(Source(x, (("", x),)))[0] if isinstance(x, str) else feeder.take(_documents(x, engine))
-        if not isinstance(fed, Fed):
-            raise fed.error
-        truths = Truths.plan(request, parsed, engine.loss, classes, engine.shape)
-        question = Question(engine, methods, parsed, classes)
-        program = explain(fed.sample, question, truths.target(fed.id))
-        packer = Packer(engine.evaluator, classes=engine.classes, truth_shape=truths.truth_shape)
+        measure = partial(prepared.measuring.measure, fed, aside) if metrics else None
+        program = explain(fed.sample, prepared.question, prepared.truths.target(fed.id), measure)
+        packer = Packer(self.engine.evaluator, classes=self.engine.classes, truth_shape=prepared.truths.truth_shape)
         (outcome,) = packer.run([Job(fed, fed.sample, program)])
         if outcome.error is not None:
             raise outcome.error
-        style = Style(cast("Any", reduce) or "max")
         here = Destination("here", Path(), ())
-        publisher = Publisher.plan(here, engine.specs, methods, style, reduce_given=reduce is not None, metadata={})
+        style = Style(request.reduce or "max")
+        methods = prepared.question.methods
+        publisher = Publisher.plan(
+            here, self.engine.specs, methods, style, reduce_given=request.reduce is not None, metadata={}
+        )
         record, views = publisher.describe(fed, outcome.result.maps[0])
-        return outcome.result.maps[0].explanation.values, outcome.result.prediction, record, views
+        return Found(outcome.result.maps[0].explanation.values, outcome.result.prediction, record, views)
+
+
+def _reference(prepared: Prepared, fed: Fed, method: str, other: Found) -> Reference:
+    name = principal(fed)
+    if name not in other.values:
+        raise UsageError(
+            f"the reference has no map of the input '{name}'",
+            hint="an attribution of the same sample",
+            reason="reference",
+        )
+    layout, value = fed.parts[name].layout, other.record.target.value
+    return Reference(
+        plane=prepared.measuring.fold(other.values, name, layout, prepared.question.methods[method]),
+        attribution=other.values,
+        top=-1 if other.prediction.index is None else other.prediction.index,
+        value=float("nan") if value is None else value,
+    )
+
+
+def _fed(x: Any, feeder: Feeder, engine: Engine) -> Fed:
+    fed = feeder.feed(Source(x, (("", x),)))[0] if isinstance(x, str) else feeder.take(_documents(x, engine))
+    if not isinstance(fed, Fed):
+        raise fed.error
+    return fed
 
 
 def open_attributor(model: "Model", device: str, *, single: bool, **asked: Any) -> Attributor:

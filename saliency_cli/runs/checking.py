@@ -15,6 +15,7 @@ from saliency_cli.runs.journal import read_run, require_free
 from saliency_cli.runs.naming import distinct_labels
 from saliency_cli.runs.request import ComputeRequest
 from saliency_cli.runs.sources import STDIN, Source
+from saliency_cli.subject import Metric
 from saliency_cli.targets import TargetText, read_class_names
 
 
@@ -55,11 +56,11 @@ def require_meaning(engine: Engine, request: ComputeRequest) -> None:
         )
 
 
-def require_baselines(methods: Mapping[str, Method]) -> None:
-    """Raise `UsageError` for a baseline that is neither a known kind nor a file."""
+def require_baselines(plugins: Mapping[str, Method] | Mapping[str, Metric]) -> None:
+    """Raise `UsageError` for a baseline, of a method or metric, that is neither a known kind nor a file."""
     known = (*BASELINES, "noise", "zero")
-    for method in methods.values():
-        kind = getattr(method, "baseline", None)
+    for plugin in plugins.values():
+        kind = getattr(plugin, "baseline", None)
         if isinstance(kind, str) and kind not in known and not Path(kind).is_file():
             raise UsageError(
                 f"no baseline is called '{kind}', and no such file is there",

@@ -80,7 +80,12 @@ class Destination:
 
 
 def _folder(identity: str) -> str:
-    return "/".join(["maps", *(fitted(part) for part in identity.split("/"))])
+    return "/".join(["maps", *(fitted(part) for part in identity.lstrip("/").split("/"))])
+
+
+def _unasked(kind: str, request: ComputeRequest) -> tuple[str, ...]:
+    """Return what is written where nobody says: pictures, unless the run is about numbers."""
+    return () if request.metrics else _DEFAULT[kind]
 
 
 def plan(request: ComputeRequest, identities: Sequence[str] | None, *, samples: int | None) -> Destination:
@@ -91,7 +96,7 @@ def plan(request: ComputeRequest, identities: Sequence[str] | None, *, samples: 
     formats = tuple(dict.fromkeys(_known(request.formats)))
     out = request.out
     if out is None:
-        return Destination("here", Path(), formats or _DEFAULT["here"], stems=Stems(identities or ()))
+        return Destination("here", Path(), formats or _unasked("here", request), stems=Stems(identities or ()))
     if out == "-":
         _single_map(request, samples, "-o -")
         if len(formats) > 1 or (formats and formats[0] not in _DRAWN):
@@ -106,7 +111,7 @@ def plan(request: ComputeRequest, identities: Sequence[str] | None, *, samples: 
             reason="bad-output",
         )
     if named_folder or suffix not in (*_PICTURES, *_FILES):
-        return Destination("folder", Path(out), formats or _DEFAULT["folder"])
+        return Destination("folder", Path(out), formats or _unasked("folder", request))
     _single_map(request, samples, f"-o {out}")
     return _file(out, suffix, formats)
 

@@ -22,7 +22,7 @@ from saliency_cli.runs.explaining import Explained
 from saliency_cli.runs.feeding import Fed
 from saliency_cli.runs.listening import Listener
 from saliency_cli.runs.measured import POOLED, THUMBNAIL, MeasuredItem, MeasuredRun, References, content_key
-from saliency_cli.runs.measuring import principal
+from saliency_cli.runs.measuring import Aside, principal
 from saliency_cli.runs.needs import name_of
 from saliency_cli.runs.preparing import OpenEngine, Prepared, Wanted, prepare, tell_choices
 from saliency_cli.runs.request import ComputeRequest
@@ -30,7 +30,7 @@ from saliency_cli.runs.rival import open_rival
 from saliency_cli.runs.sources import listed
 from saliency_cli.runs.working import Work
 from saliency_cli.runs.writing import Publisher
-from saliency_cli.subject import Metric
+from saliency_cli.subject import Metric, Reference
 
 _NOT_FINITE = ("non-finite-gradient", "non-finite-output")
 
@@ -69,8 +69,8 @@ def measure(
     listen.planned(len(sources))
     found: dict[str, MeasuredItem] = {}
 
-    def keep(fed: Fed, explained: Explained, record: ItemRecord) -> None:
-        found[record.id] = _kept(prepared, fed, explained, record)
+    def keep(fed: Fed, aside: Aside, explained: Explained, record: ItemRecord) -> None:
+        found[record.id] = _kept(prepared, fed, aside, explained, record)
 
     nowhere = Destination("here", Path(), ())
     publisher = Publisher.plan(
@@ -90,10 +90,12 @@ def measure(
     run.metrics = work.collected.statistics()
     run.seconds = round(time.perf_counter() - began, 3)
     items = tuple(found.get(record.id) or _failed(record, wanted.metrics) for record in records)
-    return MeasuredRun(run, items)
+    if rival is None:
+        return MeasuredRun(run, items)
+    return MeasuredRun(run, items, rival.prepared.record(), rival.prepared.question.classes.label)
 
 
-def _kept(prepared: Prepared, fed: Fed, explained: Explained, record: ItemRecord) -> MeasuredItem:
+def _kept(prepared: Prepared, fed: Fed, aside: Aside, explained: Explained, record: ItemRecord) -> MeasuredItem:
     mapped = explained.maps[0]
     name = principal(fed)
     method = prepared.question.methods[mapped.method]
@@ -107,7 +109,12 @@ def _kept(prepared: Prepared, fed: Fed, explained: Explained, record: ItemRecord
         values={label: value for label, (value, _) in mapped.measured.items()},
         plane=pooled(plane, POOLED),
         picture=_thumbnail(fed.parts[name].original),
+        reference=_pooled(aside.references[0]) if aside.references else None,
     )
+
+
+def _pooled(reference: Reference) -> Reference:
+    return replace(reference, plane=pooled(reference.plane, POOLED), attribution={})
 
 
 def _failed(record: ItemRecord, metrics: Mapping[str, Metric]) -> MeasuredItem:

@@ -1,6 +1,6 @@
 """What was measured of each input: the meeting point of `evaluate`, `compare` and `check`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -37,14 +37,20 @@ class MeasuredItem:
     values: Mapping[str, float] = field(default_factory=dict)
     plane: Array | None = None
     picture: Array | None = None
+    reference: Reference | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class MeasuredRun:
-    """Every input measured by one model, in the order of the inputs, and the run's provenance."""
+    """Every input measured by one model, in the order of the inputs, and the run's provenance.
+
+    `reference` is the second model's, where one was asked; `reference_classes` names its classes.
+    """
 
     run: RunRecord
     items: tuple[MeasuredItem, ...]
+    reference: RunRecord | None = None
+    reference_classes: Callable[[int], str] = str
 
 
 class References(Protocol):

@@ -83,10 +83,12 @@ def describe_metrics(metrics: Mapping[str, Metric]) -> dict[str, MetricRecord]:
     }
 
 
-def require_needs(metrics: Mapping[str, Metric], request: ComputeRequest, *, referenced: bool) -> None:
-    """Raise `UsageError` where a metric needs masks or another map, and the request brings none."""
+def require_needs(
+    metrics: Mapping[str, Metric], request: ComputeRequest, *, masked: bool = False, referenced: bool = False
+) -> None:
+    """Raise `UsageError` where a metric needs masks or another map, and nobody brings any."""
     for label, metric in metrics.items():
-        if "mask" in metric.needs and not request.masks:
+        if "mask" in metric.needs and not (request.masks or masked):
             raise _lacking(
                 label,
                 "masks of the objects",

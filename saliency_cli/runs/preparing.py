@@ -48,6 +48,7 @@ class Wanted:
         target = parse_target(request.target)
         require_labels(request)
         metrics = build_metrics(request.metrics) if metrics is None else metrics
+        require_baselines(metrics)
         require_needs(metrics, request, referenced=referenced)
         names = class_names(request)
         masks = Masks.plan(request.masks) if request.masks else None

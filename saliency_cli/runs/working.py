@@ -34,10 +34,10 @@ Outcomes = Generator[Outcome, None, None]
 Taken = tuple[list[Fed | Unfit], Mapping[str, bytes]]
 
 
-Keep = Callable[[Fed, Explained, ItemRecord], None]
+Keep = Callable[[Fed, Aside, Explained, ItemRecord], None]
 
 
-def _nothing(fed: Fed, explained: Explained, record: ItemRecord) -> None:
+def _nothing(fed: Fed, aside: Aside, explained: Explained, record: ItemRecord) -> None:
     """Keep nothing of a sample but its record."""
 
 
@@ -82,12 +82,12 @@ class Work:
             )
             outcomes = stack.enter_context(closing(cast(Outcomes, packer.run(self._jobs(reads, writes)))))
             for outcome in outcomes:
-                fed, began = outcome.key
+                fed, began, aside = outcome.key
                 self._forget(fed.id)
                 if outcome.error is not None:
                     writes.submit(self._failed(fed.id, outcome.error, began, fed))
                 else:
-                    writes.submit(self._published(fed, outcome.result, began))
+                    writes.submit(self._published(fed, aside, outcome.result, began))
 
     def _read(self, source: Source) -> Taken:
         if source.error is not None:
@@ -134,7 +134,11 @@ class Work:
                 self._forget(wanted.fed.id)
                 writes.submit(self._failed(wanted.fed.id, wanted.aside, wanted.began, wanted.fed))
             else:
-                yield Job((wanted.fed, wanted.began), wanted.fed.sample, self._program(wanted.fed, wanted.aside))
+                yield Job(
+                    (wanted.fed, wanted.began, wanted.aside),
+                    wanted.fed.sample,
+                    self._program(wanted.fed, wanted.aside),
+                )
 
     def _fresh(
         self, reads: Iterator[Read[Source, Taken] | None], writes: WriteBehind[Result]
@@ -194,7 +198,7 @@ class Work:
         target = self.prepared.truths.target(fed.id)
         return (yield from explain(fed.sample, self.prepared.question, target, measure))
 
-    def _published(self, fed: Fed, explained: Explained, began: float) -> Callable[[], Result]:
+    def _published(self, fed: Fed, aside: Aside, explained: Explained, began: float) -> Callable[[], Result]:
         if fed.guessed and self.prepared.request.strict:
             error = InputError(f"--strict: {diagnosis.MEANINGS['preparing-guessed']}", reason="preparing-guessed")
             return self._failed(fed.id, error, began, fed)
@@ -207,7 +211,7 @@ class Work:
             except InputError as error:
                 return self._failed(fed.id, error, began, fed)()
             record.seconds = round(time.perf_counter() - began, 6)
-            self.keep(fed, explained, record)
+            self.keep(fed, aside, explained, record)
             return record, shown
 
         return publish

@@ -154,7 +154,7 @@ def test_lines_that_lead_upwards_stay_inside_too(compute, here, monkeypatch):
     Path("list").write_text("../../etc/x.png\n../../etc/../../../../../etc/passwd\n..\n../../missing.png\n")
     _, heard = compute(files_from="list", out="out")
     inside = str(here).lstrip("/")
-    assert heard.done == [f"{inside}/etc/x.png"]
+    assert heard.done == [f"/{inside}/etc/x.png"]
     assert len(heard.failed) == 3
     assert names() == ["list", "out"]
     assert all(file.startswith(inside) for file in maps("out"))
@@ -273,4 +273,4 @@ def test_a_pipe_is_a_file(compute):
     os.close(writer)
     report, heard = compute(f"/dev/fd/{reader}", out="out")
     os.close(reader)
-    assert (report.exit_code, heard.done) == (0, [f"dev/fd/{reader}"])
+    assert (report.exit_code, heard.done) == (0, [f"/dev/fd/{reader}"])

@@ -288,7 +288,7 @@ def test_the_provenance_of_a_run(saliency):
     assert run["command"][:3] == ["saliency", "compute", "picture.keras"]
     assert run["model"]["weights_sha256"] == "weights of picture"
     (method,) = run["methods"]
-    assert method["options"] == {"draws": 2, "noise": 0.15, "form": "mean"}
+    assert method["options"] == {"draws": 2, "noise": 0.15, "form": "mean", "of": "gradient", "sampling": "plain"}
     assert "standard normal" in method["definition"]
     assert run["preparing"]["x"]["name"] == "unit"
     assert run["settings"]["method"] == {"smoothgrad": method["options"]}
