@@ -165,9 +165,11 @@ _FROM, _TO = (
     ("before", click.argument("before", type=click.Path(), help="The model to compare with.")),
     ("after", click.argument("after", type=click.Path(), help="Another model, or the same with --before-method.")),
 )
+_INPUTS = ("inputs", click.argument("inputs", metavar="INPUT...", nargs=-1, type=click.Path(),
+                                    help="Files, folders, quoted globs."))  # fmt: skip
 
 _NOT_COMPARED = (
-    "model", "named_inputs", "files_from", "null_separated", "out", "formats", "overwrite", "resume", "dry_run",
+    "model", "inputs", "named_inputs", "files_from", "null_separated", "out", "formats", "overwrite", "resume", "dry_run",
     "strict", "max_failures", "as_jsonl", "alpha", "colormap", "clip_percentile",
 )  # fmt: skip
 
@@ -192,4 +194,4 @@ def compare_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a callback with two models and what of `compute` means something in memory."""
     kept = [declared for declared in _DECLARED if declared[0] not in _NOT_COMPARED]
     own = (_METRICS, _MASKS, _RANGE, _BEFORE_METHOD, _BEFORE_OPTIONS, _FOLDER, _WORST, _MARKDOWN)
-    return _decorate(function, (_FROM, _TO, *kept, *own))
+    return _decorate(function, (_FROM, _TO, _INPUTS, *kept, *own))

@@ -30,7 +30,7 @@ class EvaluateCommand(SectionCommand):
 @evaluate_options
 @click.pass_context
 def evaluate(context: click.Context, /, **given: Any) -> int:
-    """Measure the maps of a model: its sensitivity, their stability, faithfulness and place."""
+    """Measure maps: sensitivity, stability, faithfulness, place."""
     given["metrics"] = given["metrics"] or DEFAULT_METRICS
     request = request_of(context, given)
     with displayed(given, request, items=False) as terminal:

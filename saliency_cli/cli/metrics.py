@@ -1,7 +1,5 @@
 """`saliency metrics`: what can be measured, in a line each or with everything about one."""
 
-from typing import Any
-
 import click
 
 from saliency_cli.cli.parameters import MetricTexts, metric_registry
@@ -29,9 +27,9 @@ def metrics(name: str | None, *, as_json: bool) -> None:
     tell(metric_registry(), [name] if name else (), "--metric NAME:KEY=VALUE,…", as_json=as_json, facts=_facts)
 
 
-def _facts(kind: Any) -> dict[str, str]:
+def _facts(name: str) -> dict[str, str]:
     """Return what a metric says of its values, its options left at their defaults."""
-    metric = kind()
+    metric = metric_registry().build(name, {})
     return {
         "better": metric.better,
         "range": f"{metric.lowest:g} to {metric.highest:g}",

@@ -163,7 +163,7 @@ class SectionCommand(click.Command):
         for option in _options(self.get_params(ctx)):
             if record := option.get_help_record(ctx):
                 grouped[getattr(option, "section", self.sections[-1])].append(record)
-        for section, records in grouped.items():
+        for section, records in ((section, records) for section, records in grouped.items() if records):
             with formatter.section(section):
                 formatter.write_dl(records)
 

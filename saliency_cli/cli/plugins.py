@@ -5,7 +5,7 @@ import sys
 import textwrap
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
@@ -13,13 +13,15 @@ import click
 from saliency_cli.cli.lines import shorten
 from saliency_cli.cli.telling import is_terminal
 
+Facts = Callable[[str], dict[str, str]]
+
 _BOUNDS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}", "multiple_of": "a multiple of {}"}
 
 
-def tell(registry: Any, names: Sequence[str], option_flag: str, *, as_json: bool, facts: Any = lambda _: {}) -> None:
-    """Print every plug-in in a line, or all about those named. `facts(plugin class)`: more to say of one."""
+def tell(registry: Any, names: Sequence[str], option_flag: str, *, as_json: bool, facts: Facts | None = None) -> None:
+    """Print every plug-in in a line, or all about those named. `facts(name)`: more to say of one."""
     if names:
-        stories = [_story(registry, each) | facts(registry.load(each)) for each in names]
+        stories = [_story(registry, each) | (facts(each) if facts else {}) for each in names]
         if as_json:
             import msgspec
 

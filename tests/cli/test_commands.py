@@ -2,7 +2,7 @@
 
 import json
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Annotated, Literal
 
 import msgspec
@@ -75,50 +75,131 @@ def test_completion_prints_the_shell_s_script(saliency, shell, word):
 
 
 RECORD = {
-    "model": {"path": "m.keras", "format": "keras", "parameters": 12345, "writer": "Keras 3.15"},
-    "inputs": [{"name": "image", "shape": "224×224×3", "dtype": "float32", "differentiable": True, "why": ""}],
-    "outputs": [{"name": "dense", "shape": "10", "head": "softmax", "logits_found": True, "note": ""}],
-    "layers": [
-        {"path": f"backbone/{'block' * 20}_{number}", "type": "Conv2D", "shape": "112×112×32", "parameters": 864}
-        for number in range(2)
+    "model": {"path": "m.keras", "format": "keras-zip", "parameters": 12345, "writer": "Keras 3.15"},
+    "inputs": [{"name": "image", "shape": "224×224×3", "dtype": "float32", "differentiable": None, "why": ""}],
+    "outputs": [
+        {"name": "dense", "shape": "10", "by": "Dense, softmax", "head": None, "logits_found": None, "note": ""}
     ],
+    "layers": [
+        {"path": f"backbone/{'block' * 20}_{number}", "type": "Conv2D", "shape": "112×112×32", "parameters": count}
+        for number, count in enumerate((864, None))
+    ],
+    "operations": {},
+    "signatures": {},
+    "preparing": None,
+    "stochastic": None,
+    "notes": [],
+    "screening": [],
+    "traced": False,
+    "error": None,
+}
+TRACED = RECORD | {
+    "inputs": [RECORD["inputs"][0] | {"differentiable": True}],
+    "outputs": [RECORD["outputs"][0] | {"head": "softmax", "logits_found": True}],
     "preparing": {"name": "unit", "reason": "the model has no layer that scales", "guessed": True},
     "stochastic": ["dropout"],
     "notes": ["the head has a softmax"],
-    "screening": [],
+    "traced": True,
+}
+GRAPH = RECORD | {
+    "layers": [],
+    "operations": {"Conv2D": 3, "Relu": 2},
+    "signatures": {"serve": "x 3 → y 1", "other": "x 3 → z 2"},
+    "screening": ["its graph holds ReadFile"],
 }
 
 
 @pytest.fixture
 def inspected(monkeypatch):
-    calls = []
-    module = ModuleType("saliency_cli.runs.inspect")
-    record = msgspec.convert(RECORD, msgspec.defstruct("InspectRecord", [(key, object) for key in RECORD]))
+    """Return a function that puts a record behind the command, and gives the calls that were made."""
 
-    def inspect_model(request):
-        calls.append((request.model, request.custom_objects))
-        return record
+    def install(told):
+        calls = []
+        module = ModuleType("saliency_cli.runs.inspect")
+        told = told | {"error": told["error"] and SimpleNamespace(**told["error"])}
+        record = msgspec.convert(told, msgspec.defstruct("InspectRecord", [(key, object) for key in told]))
 
-    module.inspect_model = inspect_model
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    return calls
+        def inspect_model(request, *, trace):
+            calls.append((request.model, request.custom_objects, trace))
+            return record
+
+        module.inspect_model = inspect_model
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        return calls
+
+    return install
 
 
 def test_inspect_fits_80_columns(saliency, inspected):
+    inspected(RECORD)
     code, out, told = saliency("inspect", "m.keras")
     assert (code, told) == (0, "")
     assert max(map(len, out.splitlines())) <= 80
-    assert out.startswith("m.keras: keras, 12,345 parameters\nwritten by Keras 3.15\n\nInputs\n")
+    assert out.startswith("m.keras: keras-zip, 12,345 parameters\nwritten by Keras 3.15\n\nInputs\n")
+    assert "  name   shape      type\n  image  224×224×3  float32\n" in out
+    assert "  name   shape  given out by\n  dense  10     Dense, softmax\n" in out
+    assert "864" in out
+    assert "?" in out  # weights the file doesn't tell of
+    assert "Screening: no known risk found" in out
+    assert "--trace" in out
+
+
+def test_a_traced_model_tells_more(saliency, inspected):
+    calls = inspected(TRACED)
+    out = saliency("inspect", "m.keras", "--trace")[1]
+    assert calls == [("m.keras", None, True)]
     assert "  name   shape      type     differentiable\n  image  224×224×3  float32  yes\n" in out
+    assert "  name   shape  head     logits found\n  dense  10     softmax  yes\n" in out
     assert "Preparing: unit (guessed: set --preprocess to be sure)" in out
     assert "Random layers: dropout" in out
     assert "Note: the head has a softmax" in out
+    assert "--trace" not in out
+
+
+def test_a_graph_tells_its_signatures_and_operations(saliency, inspected):
+    inspected(GRAPH)
+    out = saliency("inspect", "m")[1]
+    assert "Signatures\n  name   takes → gives\n  serve  x 3 → y 1\n  other  x 3 → z 2\n" in out
+    assert "Operations: 3 Conv2D, 2 Relu" in out
+    assert "Screening: its graph holds ReadFile" in out
 
 
 def test_inspect_as_json(saliency, inspected):
+    calls = inspected(RECORD)
     out = saliency("inspect", "m.keras", "--json", "--custom-objects", "c.py")[1]
     assert json.loads(out) == RECORD
-    assert inspected == [("m.keras", "c.py")]
+    assert calls == [("m.keras", "c.py", False)]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_a_refused_model_is_shown_and_then_refused(saliency, tmp_path, arguments):
+    import zipfile
+
+    layer = {"class_name": "Lambda", "config": {"name": "code", "function": "x"}}
+    path = tmp_path / "m.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", '{"keras_version": "3.15.1"}')
+        archive.writestr("config.json", json.dumps({"class_name": "Sequential", "config": {"layers": [layer]}}))
+        archive.writestr("model.weights.h5", empty_hdf5())
+    code, out, told = saliency("inspect", str(path), *arguments)
+    assert code == 4
+    assert "code" in out
+    assert told.startswith(f"error: '{path}' is refused: layer 'code' (Lambda)")
+    assert "--replace code=LAYER:KEY=VALUE" in told
+    if arguments:
+        record = json.loads(out)
+        assert record["layers"] == [{"path": "code", "type": "Lambda", "shape": "", "parameters": None}]
+        assert record["error"]["reason"] == "refused-code"
+
+
+def empty_hdf5():
+    import io
+
+    import h5py
+
+    with h5py.File(buffer := io.BytesIO(), "w"):
+        pass
+    return buffer.getvalue()
 
 
 def test_a_table_shortens_its_widest_column():

@@ -6,8 +6,10 @@ from dataclasses import fields
 import click
 import pytest
 
+from saliency_cli.cli.compare import compare
 from saliency_cli.cli.compute import compute as command
 from saliency_cli.cli.compute_options import FIELDS
+from saliency_cli.cli.evaluate import evaluate
 from saliency_cli.records import RunRecord
 from saliency_cli.registry import Registry
 from saliency_cli.runs.report import Report
@@ -38,7 +40,9 @@ def test_no_option_is_the_request_s_own_defaults(asked):
 
 
 def test_every_field_has_a_parameter():
-    parameters = {parameter.name for parameter in command.params}
+    commands = (command, evaluate, compare)
+    parameters = {parameter.name for each in commands for parameter in each.params}
+    assert {parameter.name for parameter in command.params} < parameters
     assert set(FIELDS) <= parameters
     assert set(FIELDS) == {field.name for field in fields(ComputeRequest)} - {"command"}
 
@@ -153,7 +157,7 @@ def test_methods_and_choices_complete(saliency, fake_methods, monkeypatch):
         _, out, _ = saliency()
         return [text.partition(",")[2] for text in out.split()]
 
-    assert complete("saliency comp") == ["compute", "completion"]
+    assert complete("saliency comp") == ["compute", "compare", "completion"]
     assert complete("saliency compute --method s") == ["smoothgrad"]
     assert complete("saliency compute --method gradient,s") == ["gradient,smoothgrad"]
     assert complete("saliency compute --resize ") == ["fit", "crop", "stretch"]

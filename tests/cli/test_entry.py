@@ -117,7 +117,7 @@ def test_colour_follows_the_environment(saliency, monkeypatch, environment, colo
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["metods"], "Did you mean 'methods'?"),
+        (["metods"], "Did you mean one of: 'methods', 'metrics'?"),
         (["compute", "--ovrwrite", "x"], "Did you mean '--overwrite'?"),
         (["compute", "m.keras", "x.png", "--resize", "strech"], "Did you mean 'stretch'?"),
         (["completion", "bsh"], "Did you mean 'bash'?"),
