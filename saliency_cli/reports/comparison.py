@@ -1,6 +1,9 @@
 """A comparison of two models, as rows for a terminal and as Markdown for a pull request."""
 
+from collections.abc import Sequence
+
 from saliency_cli.records import ComparedRecord, CompareRecord
+from saliency_cli.reports.contact_sheet import Tile, sheet
 from saliency_cli.reports.markdown import code, escape, table
 from saliency_cli.reports.numerals import NOTHING, number
 from saliency_cli.reports.wording import counted
@@ -39,6 +42,15 @@ def headline(record: CompareRecord) -> str:
     """Return the comparison in one sentence, without a full stop."""
     by = record.method if record.method == record.before_method else f"{record.before_method} and {record.method}"
     return f"{record.before.path} and {record.after.path} by {by} on {counted(len(record.inputs), 'input')}"
+
+
+def picture(record: CompareRecord, tiles: Sequence[Tile]) -> bytes:
+    """Return a PNG of the inputs that changed most: picture, map after, map before, difference."""
+    weights = [found.weights_sha256[:12] or "?" for found in (record.before, record.after)]
+    told = f"target {record.target} · weights {weights[0]} → {weights[1]}"
+    software = f"saliency {record.run.tool.get('version', '')}".strip()
+    heading = f"saliency compare: {headline(record)}"
+    return sheet(heading, told, tiles, max(1, len(tiles)), before="map before", software=software)
 
 
 def markdown(record: CompareRecord, most: int, image: str | None = None) -> str:

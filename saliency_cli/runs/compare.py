@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from saliency_cli.errors import UsageError
 from saliency_cli.records import ComparedRecord, CompareRecord, ModelRecord
+from saliency_cli.reports.comparison import prediction, worst_rows
+from saliency_cli.reports.contact_sheet import Tile
 from saliency_cli.runs.engine import open_engine
 from saliency_cli.runs.listening import Listener
 from saliency_cli.runs.measure import measure
@@ -22,6 +24,20 @@ class Compared:
 
     record: CompareRecord
     items: tuple[MeasuredItem, ...]
+
+    def tiles(self, most: int) -> list[Tile]:
+        """Return the inputs that changed most, as rows of a picture."""
+        told = zip(worst_rows(self.record, most), self.items, strict=False)
+        return [
+            Tile(
+                name,
+                (f"{self.record.ranked_by} {value}", prediction(each)),
+                item.picture,
+                item.plane,
+                None if item.reference is None else item.reference.plane,
+            )
+            for (name, value, each), item in told
+        ]
 
     @property
     def exit_code(self) -> int:
