@@ -1,6 +1,6 @@
 """The model of a run, opened and compiled: the one place where a run meets TensorFlow."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,8 @@ class Engine:
     `evaluator` answers batches; `output` is the output differentiated, `classes` its number of classes
     (2 for one sigmoid unit), `shape` its shape without the batch axis; `head` its end; `space` the space
     of the target; `loss` its plain name where a loss is differentiated. `connected` names the inputs
-    that have a gradient; `disconnected` says why the others have none. `depth` counts the layers whose
-    weights can be drawn anew.
+    that have a gradient; `disconnected` says why the others have none. `depth()` counts the layers whose
+    weights can be drawn anew, by a trace of its own.
     """
 
     specs: tuple[InputSpec, ...]
@@ -42,7 +42,7 @@ class Engine:
     regression: bool = False
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
-    depth: int = 0
+    depth: Callable[[], int] = lambda: 0
 
     @property
     def has_classes(self) -> bool:
@@ -132,6 +132,7 @@ def compile_engine(model: "Model", device: str, request: ComputeRequest, *, sing
         regression=not facts.logits_found and any(name in saved for name in _REGRESSION_LOSSES),
         notes=model.notes,
         class_names=model.class_names if len(model.class_names) == facts.classes else (),
+        depth=lambda: evaluator.redrawing.depth,
     )
 
 

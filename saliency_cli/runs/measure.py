@@ -89,10 +89,20 @@ def measure(
     run.counts, run.flags, run.status = work.counts, dict(sorted(work.flags.items())), "done"
     run.metrics = work.collected.statistics()
     run.seconds = round(time.perf_counter() - began, 3)
+    # One that fails is recorded before those that are still computed.
+    places = {source.id: place for place, source in enumerate(sources)}
+    records.sort(key=lambda record: _place(record.id, places))
     items = tuple(found.get(record.id) or _failed(record, wanted.metrics) for record in records)
     if rival is None:
         return MeasuredRun(run, items)
     return MeasuredRun(run, items, rival.prepared.record(), rival.prepared.question.classes.label)
+
+
+def _place(identity: str, places: Mapping[str, int]) -> tuple[int, int]:
+    if identity in places:
+        return places[identity], 0
+    plain, _, row = identity.rpartition("#")
+    return places[plain], int(row)
 
 
 def _kept(prepared: Prepared, fed: Fed, aside: Aside, explained: Explained, record: ItemRecord) -> MeasuredItem:

@@ -105,6 +105,9 @@ class Measuring:
         compared = _compared(subject, reference) if reference is not None else subject
         values = {}
         for label, metric in self.metrics.items():
+            if "reference" in metric.needs and reference is None:
+                values[label] = Measured(float("nan"), "there is no other map of this input")
+                continue
             about = compared if "reference" in metric.needs else subject
             values[label] = yield from _driven(metric, about, target, known)
         return values

@@ -114,7 +114,7 @@ def require_answerable(metrics: Mapping[str, Metric], engine: Engine) -> None:
         if "probabilities" in metric.needs and not probable:
             end = f"the output '{engine.output}' ends in {engine.head}: save the model with its softmax"
             raise _lacking(label, "probabilities", end, "no-probabilities")
-        if "depth" in metric.needs and not engine.depth:
+        if "depth" in metric.needs and not engine.depth():
             raise _lacking(label, "weights that can be drawn anew", "none were found in this model", "no-weights")
 
 

@@ -107,7 +107,7 @@ def prepare(
         wanted.metrics,
         {spec.name: spec for spec in engine.specs},
         request.reduce,
-        depth=engine.depth,
+        depth=engine.depth() if any("depth" in metric.needs for metric in wanted.metrics.values()) else 0,
         logit_space="logit" if engine.head in ("softmax", "sigmoid", "binary") else "output",
     )
     question = Question(engine, wanted.methods, wanted.target, classes, request.strict)
