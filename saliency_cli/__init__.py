@@ -14,15 +14,30 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Attribution", "SaliencyModel", "__version__", "attribute", "load", "wrap"]
+_MODULES = {
+    **dict.fromkeys(("Attribution", "SaliencyModel", "attribute", "load", "wrap"), "saliency_cli.api"),
+    **dict.fromkeys(("check", "compare", "evaluate"), "saliency_cli.judging"),
+}
+__all__ = [
+    "Attribution",
+    "SaliencyModel",
+    "__version__",
+    "attribute",
+    "check",
+    "compare",
+    "evaluate",
+    "load",
+    "wrap",
+]
 
 if TYPE_CHECKING:
     from saliency_cli.api import Attribution, SaliencyModel, attribute, load, wrap
+    from saliency_cli.judging import check, compare, evaluate
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(importlib.import_module("saliency_cli.api"), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'saliency_cli' has no attribute '{name}'")
 
 

@@ -4,8 +4,8 @@ A target is `Σ weight · score` over the classes (or units) of one output, in o
 weights are an input of the compiled function, so naming another class never compiles again. `top` is
 resolved once per sample, on the unperturbed input, and then frozen.
 
-The grammar: `top`, `top:3`, `all`, `label` (each sample's true class), an index, a class name, or a sum such as `class:3 - class:5` or
-`0.5*cat + 0.5*dog`. A name goes before an index, and a name that is the whole text before a sum;
+The grammar: `top`, `top:3`, `all`, `label` (each sample's true class), an index, a class name, or a sum
+such as `class:3 - class:5` or `0.5*cat + 0.5*dog`. A name goes before an index, and a name that is the whole text before a sum;
 `class:` in front makes a class of any text (`class:top`).
 """
 
@@ -57,7 +57,7 @@ class Classes:
 
 @dataclass(frozen=True)
 class TargetText:
-    """A parsed target: `top` classes, `every` class, the sample's `label`, or a sum of `terms` (coefficient, class)."""
+    """A parsed target: `top` classes, `every` class, the sample's `label`, or a sum of `terms` (factor, class)."""
 
     text: str
     top: int = 0

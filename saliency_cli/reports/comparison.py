@@ -1,6 +1,7 @@
 """A comparison of two models, as rows for a terminal and as Markdown for a pull request."""
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from saliency_cli.records import ComparedRecord, CompareRecord
 from saliency_cli.reports.contact_sheet import Tile, sheet
@@ -41,7 +42,9 @@ def prediction(each: ComparedRecord) -> str:
 def headline(record: CompareRecord) -> str:
     """Return the comparison in one sentence, without a full stop."""
     by = record.method if record.method == record.before_method else f"{record.before_method} and {record.method}"
-    return f"{record.before.path} and {record.after.path} by {by} on {counted(len(record.inputs), 'input')}"
+    names = [PurePath(found.path).name for found in (record.before, record.after)]
+    before, after = names if names[0] != names[1] else (record.before.path, record.after.path)
+    return f"{before} and {after} by {by} on {counted(len(record.inputs), 'input')}"
 
 
 def picture(record: CompareRecord, tiles: Sequence[Tile]) -> bytes:

@@ -31,7 +31,7 @@ class Compared:
         return [
             Tile(
                 name,
-                (f"{self.record.ranked_by} {value}", prediction(each)),
+                (f"{self.record.ranked_by} {value}", f"predicted {prediction(each)}" if prediction(each) else ""),
                 item.picture,
                 item.plane,
                 None if item.reference is None else item.reference.plane,

@@ -28,3 +28,25 @@ class Listener(Protocol):
 
     def finished(self, report: "Report") -> None:
         """Tell that the run is over."""
+
+
+class Silent:
+    """Hears everything and says nothing: the listener of calls from Python."""
+
+    def loading(self, model_path: str) -> None:
+        """Say nothing of a model being opened."""
+
+    def notice(self, text: str) -> None:
+        """Say nothing of what was chosen: the record holds it."""
+
+    def warning(self, text: str) -> None:
+        """Say nothing of what to mind: the record's flags hold it."""
+
+    def planned(self, total: int | None) -> None:
+        """Say nothing of how much there is to do."""
+
+    def item(self, record: "ItemRecord") -> None:
+        """Say nothing of a sample."""
+
+    def finished(self, report: "Report") -> None:
+        """Say nothing of the end."""

@@ -28,7 +28,8 @@ def build_metrics(wanted: Sequence[str | tuple[str, Mapping[str, Any]]]) -> dict
         try:
             label, metric = build_metric(*(_parsed(each) if isinstance(each, str) else each))
         except UsageError as error:
-            mistakes.append(error.message)
+            name = each.partition(":")[0] if isinstance(each, str) else each[0]
+            mistakes.append(error.message if name in error.message else f"{name}: {error.message}")
             hint = error.hint or hint
             continue
         built[label] = metric

@@ -10,6 +10,7 @@ from run_tools import Heard
 from stand_in import open_stand_in
 
 from saliency_cli.cli import entry
+from saliency_cli.runs import compare as comparing
 from saliency_cli.runs import compute as module
 from saliency_cli.runs.request import ComputeRequest
 
@@ -42,6 +43,7 @@ def compute():
 def saliency(monkeypatch, capfdbinary):
     """Return a function that runs a command line with the stand-in and gives (code, out, err)."""
     monkeypatch.setattr(module, "compute", partial(module.compute, open_engine=open_stand_in))
+    monkeypatch.setattr(comparing, "compare", partial(comparing.compare, open_engine=open_stand_in))
 
     def run(*arguments, stdin=b""):
         reader, writer = os.pipe()
