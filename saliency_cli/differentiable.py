@@ -9,7 +9,7 @@ is none of its business.
 import hashlib
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +84,8 @@ class Sample:
 
     `floating` names the inputs that are differentiated; integer inputs are held fixed. `identity` is
     the content hash of the unperturbed arrays. `baseline(kind)` gives the floating inputs' arrays for
-    "absent", in the file's own units and prepared like the input.
+    "absent", in the file's own units and prepared like the input. `channels` is the position of an
+    input's channel axis, None where it has none; an input that isn't in it is told by its shape.
     """
 
     inputs: Arrays
@@ -92,6 +93,7 @@ class Sample:
     baseline: Callable[[str], Arrays]
     seed: int = 0
     identity: str = ""
+    channels: Mapping[str, int | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.identity:
@@ -149,8 +151,15 @@ class Method(Protocol):
     gradient, `target` for a share of the target).
     """
 
-    reduce: ClassVar[Reduce]
-    unit: ClassVar[str]
+    @property
+    def reduce(self) -> Reduce:
+        """How its channels are folded for a picture, unless the user chooses."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """What one value is measured in."""
+        ...
 
     @property
     def signed(self) -> bool:

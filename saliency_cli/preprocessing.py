@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
+from saliency_cli.blurring import blur
 from saliency_cli.differentiable import Array
 from saliency_cli.errors import InputError, UsageError, nearest
 from saliency_cli.geometry import Box, Geometry, Resize
@@ -292,10 +293,7 @@ def baseline(kind: str, raw: Array, channels: int | None, picture: bool) -> Arra
         return np.asarray(np.broadcast_to(folded, raw.shape), np.float32).copy()
     if kind == "blur":
         sigma = 0.1 * max((raw.shape[axis] for axis in others), default=1)
-        blurred = raw.astype(np.float64)
-        for axis in others:
-            blurred = _blurred(blurred, axis, sigma)
-        return np.asarray(blurred, np.float32)
+        return np.asarray(blur(raw, others, sigma), np.float32)
     if kind not in BASELINES:
         raise UsageError(
             f"no baseline is called '{kind}'",
@@ -303,14 +301,3 @@ def baseline(kind: str, raw: Array, channels: int | None, picture: bool) -> Arra
             reason="unknown-baseline",
         )
     return np.full(raw.shape, 255 if kind == "white" else 0, np.float32)
-
-
-def _blurred(values: Array, axis: int, sigma: float) -> Array:
-    """Convolve one axis with a Gaussian cut at 4σ; by FFT, since σ grows with a signal's length."""
-    radius = int(np.ceil(4 * sigma))
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    lines = np.moveaxis(values, axis, -1)
-    padded = np.pad(lines, [(0, 0)] * (lines.ndim - 1) + [(radius, radius)], mode="symmetric")
-    length = padded.shape[-1]
-    product = np.fft.rfft(padded) * np.fft.rfft(kernel / kernel.sum(), length)
-    return np.moveaxis(np.fft.irfft(product, length)[..., 2 * radius :], -1, axis)

@@ -5,8 +5,8 @@ weights are an input of the compiled function, so naming another class never com
 resolved once per sample, on the unperturbed input, and then frozen.
 
 The grammar: `top`, `top:3`, `all`, `label` (each sample's true class), an index, a class name, or a sum
-such as `class:3 - class:5` or `0.5*cat + 0.5*dog`. A name goes before an index, and a name that is the whole text before a sum;
-`class:` in front makes a class of any text (`class:top`).
+such as `class:3 - class:5` or `0.5*cat + 0.5*dog`. A name goes before an index, and a name that is the whole
+text before a sum; `class:` in front makes a class of any text (`class:top`).
 """
 
 import re

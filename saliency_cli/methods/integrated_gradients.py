@@ -29,14 +29,12 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from msgspec import Meta
 
+from saliency_cli.completeness import completeness
 from saliency_cli.differentiable import Array, Arrays, Ask, Attributing, Explanation, Reduce, Sample
 
 __all__ = ["IntegratedGradients"]
 
 Rule = Literal["gauss-legendre", "midpoint", "trapezoid", "left", "right"]
-
-_LARGE_GAP = 0.25
-_ROUNDING = 1e-5  # of Σ|φ|: all that is left of a gap where the target did not change
 
 
 @dataclass(frozen=True)
@@ -69,16 +67,10 @@ class IntegratedGradients:
 
         answer = yield Ask(self.points + 1, point, weights)
         values = {name: np.asarray(way[name] * g, np.float32) for name, g in answer.gradients.items()}
-        total = sum(float(v.sum(dtype=np.float64)) for v in values.values())
-        difference = float(unperturbed.values[0] - answer.values[-1])
-        gap = total - difference
-        details = {"completeness_gap": gap, "baseline_value": float(answer.values[-1])}
-        if difference:
-            details["relative_gap"] = abs(gap / difference)
-        shared = sum(float(np.abs(v).sum(dtype=np.float64)) for v in values.values())
-        large = abs(gap) > max(_LARGE_GAP * abs(difference), _ROUNDING * shared)
-        same = not any(np.any(array) for array in way.values())
-        flags = ("baseline-is-input",) if same else ("completeness-gap",) if large else ()
+        details, flags = completeness(values, float(unperturbed.values[0] - answer.values[-1]))
+        details["baseline_value"] = float(answer.values[-1])
+        if not any(np.any(array) for array in way.values()):
+            flags = ("baseline-is-input",)
         return Explanation(values, details, flags)
 
 

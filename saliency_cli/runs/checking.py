@@ -130,6 +130,8 @@ def qualified(request: ComputeRequest, target: TargetText, destination: Destinat
     return frozenset(key for key, more in several.items() if more)
 
 
+# Methods that ask for one point at a time: a batch of one sample would be padding.
+_ONE_BY_ONE = {"gradient", "gradient-times-input", "guided-ig", "random", "edges"}
 _STACKABLE = (".npy", ".npz", ".csv")
 
 
@@ -138,7 +140,7 @@ def single(request: ComputeRequest, sources: list[Source] | None) -> bool:
     if sources is None or len(sources) != 1:
         return False
     stack = any(Path(path).suffix.lower() in _STACKABLE for _, path in sources[0].parts)
-    cheap = set(request.methods) <= {"gradient", "gradient-times-input"}
+    cheap = set(request.methods) <= _ONE_BY_ONE
     return not stack and cheap and request.target.strip() != "all" and ":" not in request.target[:4]
 
 

@@ -154,7 +154,10 @@ class Feeder:
             return Unfit(identity, error)
         content = content_hash(arrays)
         floating = self.differentiated
-        sample = Sample(arrays, floating, lambda kind: self._baseline(kind, parts, content), self.seed, content)
+        channels = {spec.name: _channels(spec, parts[spec.name]) for spec in self.specs}
+        sample = Sample(
+            arrays, floating, lambda kind: self._baseline(kind, parts, content), self.seed, content, channels
+        )
         sources = {
             name: _with_row(records[name], part, row if "#" in identity else None) for name, part in parts.items()
         }
@@ -274,7 +277,7 @@ class Feeder:
 
     def _absent(self, kind: str, name: str, part: Part, content: str) -> Array:
         spec = next(spec for spec in self.specs if spec.name == name)
-        channels = spec.channels if len(spec.shape) == 3 or part.layout == "signal" else None
+        channels = _channels(spec, part)
         if kind == "zero":
             return np.zeros_like(part.values)
         if kind == "noise":
@@ -297,6 +300,10 @@ class Feeder:
                 f"the baseline '{path}' is {found.shape}, and the input {part.values.shape}", reason="baseline"
             )
         return found
+
+
+def _channels(spec: InputSpec, part: Part) -> int | None:
+    return spec.channels if len(spec.shape) == 3 or part.layout == "signal" else None
 
 
 def _single(document: Document) -> Document:

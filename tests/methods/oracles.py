@@ -1,8 +1,37 @@
 """Functions whose gradients are known in closed form, and samples to explain them at."""
 
 import numpy as np
+import pytest
 
-from saliency_cli.differentiable import Answer, Sample
+from saliency_cli.differentiable import Answer, Sample, solve
+from saliency_cli.errors import InputError
+from saliency_cli.runs.settings import METHODS
+
+# What a method can't do without, or what keeps its tests short.
+SETTINGS = {
+    "expected-gradients": {"baselines": "zero"},
+    "guided-ig": {"steps": 40},
+    "rise": {"draws": 200},
+    "lime": {"draws": 200},
+}
+# Maps that don't look at the model, for others to beat.
+CONTROLS = {"edges", "random"}
+# Sums over random masks of all inputs at once: right in the mean, not to the last bit.
+SAMPLED = {"lime", "rise"}
+
+
+def build(name, **options):
+    return METHODS.build(name, SETTINGS.get(name, {}) | options)
+
+
+def explained(name, function, sample, **options):
+    """What a method finds; the test is skipped where it refuses such an input, as it says it does."""
+    try:
+        return solve(build(name, **options), function, sample)
+    except InputError as refused:
+        if refused.reason not in ("no-places", "not-a-picture"):
+            raise
+        pytest.skip(refused.message)
 
 
 def sample_of(baseline=None, *, seed=0, identity="", floating=None, **inputs):

@@ -130,7 +130,13 @@ def test_a_method_asked_for_twice_is_one():
 def test_a_preset_is_its_method_with_other_defaults(name, form):
     assert METHODS.build(name, {}) == SmoothGrad(form=form)
     assert {option.name: option.default for option in METHODS.options(name)}["form"] == form
-    assert describe_methods({name: METHODS.build(name, {})})[0].options == {"draws": 50, "noise": 0.15, "form": form}
+    assert describe_methods({name: METHODS.build(name, {})})[0].options == {
+        "draws": 50,
+        "noise": 0.15,
+        "form": form,
+        "of": "gradient",
+        "sampling": "plain",
+    }
 
 
 def test_a_variance_of_one_draw_is_refused():
