@@ -100,3 +100,20 @@ def test_neither_tells(name, data, reason, message):
 def test_a_known_suffix_leaves_the_telling_to_its_reader():
     with pytest.raises(InputError, match="not a picture: the file starts with 'hello'"):
         read_document("cat.png", b"hello")
+
+
+@pytest.mark.parametrize("name", ["shapes.keras", "renamed.npz", "no_suffix"])
+def test_a_model_given_as_an_input_is_told_as_one(name):
+    from pathlib import Path
+
+    data = (Path(__file__).resolve().parents[1] / "sample_models" / "shapes.keras").read_bytes()
+    with pytest.raises(InputError, match=f"'{name}' is a saved model, and an input was expected") as caught:
+        read_document(name, data)
+    assert caught.value.reason == "model-as-input"
+    assert "the model comes first" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["old.h5", "no_suffix"])
+def test_a_model_of_hdf5_is_told_too(name):
+    with pytest.raises(InputError, match="is a saved model"):
+        read_document(name, b"\x89HDF\r\n\x1a\n" + bytes(100))

@@ -21,7 +21,9 @@ PROFILES: dict[str, str | None] = {
 }
 
 
-def variants(model: keras.Model, architecture: Architecture, task: Task, seed: int) -> Iterator[tuple[str, keras.Model]]:
+def variants(
+    model: keras.Model, architecture: Architecture, task: Task, seed: int
+) -> Iterator[tuple[str, keras.Model]]:
     """Yield every variant of a trained model by name."""
     rng = np.random.default_rng(seed)
     yield "same", model

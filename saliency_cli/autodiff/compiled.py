@@ -9,7 +9,7 @@ its weights chosen in the graph, from its own logits.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,15 @@ from saliency_cli.autodiff.head import Head, find_head
 from saliency_cli.autodiff.losses import Loss, find_loss
 from saliency_cli.autodiff.model import Model
 from saliency_cli.autodiff.packing import Evaluation
+from saliency_cli.autodiff.randomising import Redrawing, Step, find_steps
 from saliency_cli.autodiff.runtime import tf
-from saliency_cli.differentiable import GRADIENT, Array, Trace
+from saliency_cli.differentiable import GRADIENT, VALUES, Array, Trace
 from saliency_cli.errors import ModelError
 
 Tensor = Any
+
+_ANY_WEIGHTS = (0, 0)
+_ROWS = ("weights", "top", "truth")
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,13 @@ class Compiled:
         self.floating = tuple(spec.name for spec in model.inputs if spec.floating)
         self.traced_facts: Facts | None = None
         self._functions: dict[Trace, Any] = {}
+        self._redrawing: Redrawing | None = None
 
     def _function(self, trace: Trace) -> Any:
         """Return the compiled function of one trace, tracing it on its first use."""
+        if trace.randomised:
+            # Weights are inputs of this function, so every seed and depth is one trace.
+            trace = replace(trace, randomised=_ANY_WEIGHTS)
         if trace not in self._functions:
             self._functions[trace] = self._compile(trace)
         return self._functions[trace]
@@ -85,6 +93,8 @@ class Compiled:
             tf.TensorSpec((self.batch,), tf.bool, "top"),
             truth,
         ]
+        if trace.randomised:
+            rows += [tf.TensorSpec(weight.shape, weight.dtype) for weight in self.model.weights]
 
         def emit(*tensors: Any) -> Any:
             return self._emit(trace, *tensors)
@@ -96,13 +106,16 @@ class Compiled:
             _require_connected(self.traced_facts, self.model)
         return function
 
-    def _emit(self, trace: Trace, inputs: list[Tensor], weights: Tensor, top: Tensor, truth: Tensor) -> Any:
+    def _emit(
+        self, trace: Trace, inputs: list[Tensor], weights: Tensor, top: Tensor, truth: Tensor, *given: Tensor
+    ) -> Any:
         named = dict(zip((spec.name for spec in self.model.inputs), inputs, strict=True))
         watched = [named[name] for name in self.floating]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             if trace.gradient:
                 tape.watch(watched)
-            traced = self.model.forward(named)
+            substitutes = {weight.name: value for weight, value in zip(self.model.weights, given, strict=False)}
+            traced = self.model.forward(named, substitutes) if given else self.model.forward(named)
             head = find_head(_with_classes(traced.outputs[self.output]))
             if head.output.shape[-1] is None:
                 raise ModelError(
@@ -163,6 +176,21 @@ class Compiled:
         assert self.traced_facts is not None
         return self.traced_facts
 
+    @property
+    def redrawing(self) -> Redrawing:
+        """The model's weights at any seed and depth; its layers are found by a forward trace, now if need be."""
+        if self._redrawing is None:
+            weights = self.model.weights
+            steps: tuple[Step, ...] = ()
+            if weights:
+                function = self._function(replace(VALUES, randomised=_ANY_WEIGHTS))
+                inputs = function.graph.inputs[: len(self.model.inputs)]
+                start = len(inputs) + len(_ROWS)
+                given = function.graph.inputs[start : start + len(weights)]
+                steps = find_steps(weights, given, inputs, function.graph.outputs)
+            self._redrawing = Redrawing(weights, steps)
+        return self._redrawing
+
     def __call__(
         self, inputs: Mapping[str, Array], weights: Array, top: Array, truth: Array, trace: Trace = GRADIENT
     ) -> Evaluation:
@@ -172,7 +200,9 @@ class Compiled:
             truth = np.zeros(self.batch, np.float32)
         with tf.device(self.device):
             tensors = [tf.constant(inputs[spec.name], spec.dtype) for spec in self.model.inputs]
-            arguments = (tf.constant(weights), tf.constant(top), tf.constant(truth))
+            arguments = [tf.constant(weights), tf.constant(top), tf.constant(truth)]
+            if trace.randomised:
+                arguments += self.redrawing.given(*trace.randomised)
             values, tops, logits, scores, gradients = function(tensors, *arguments)
         found = {name: gradient.numpy() for name, gradient in gradients.items()}
         return Evaluation(values.numpy().astype(np.float64), tops.numpy(), logits.numpy(), scores.numpy(), found)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from saliency_cli.records import InputSpec, ScalingClue
 
@@ -34,11 +34,37 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
+class Weight:
+    """One floating array of weights: `name` is its own within the model, `layer` the path of the layer that holds it.
+
+    `read` gives its value now, a tensor outside any graph. `learned` off: a constant of a graph, which may
+    as well be a number of the preparing as something that was trained.
+    """
+
+    name: str
+    layer: str
+    shape: tuple[int, ...]
+    dtype: str
+    read: Callable[[], Tensor]
+    learned: bool = True
+
+
+class Forward(Protocol):
+    """A forward pass, emitted into the graph being traced."""
+
+    def __call__(self, inputs: Mapping[str, Tensor], given: Mapping[str, Tensor] = ...) -> Traced:
+        """Take named input tensors with a batch axis; `given` stand for the weights of those names."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
 class Model:
     """Named inputs, named outputs, layers by path, and a function that emits the forward pass.
 
-    `forward` takes named input tensors with a batch axis and must be called inside a graph being
-    traced. `batch` is the batch size the model insists on, or None. `losses` holds the loss saved with
+    `forward` must be called inside a graph being traced; `weights` are those it can be given other values
+    for, in the order in which the model holds them.
+
+    `batch` is the batch size the model insists on, or None. `losses` holds the loss saved with
     the model for each output, as Keras describes it. `clues` says what its layers tell of the scaling
     of each input; `class_names` the names of the classes, where the file holds them.
     """
@@ -48,7 +74,7 @@ class Model:
     inputs: tuple[InputSpec, ...]
     outputs: tuple[OutputSpec, ...]
     layers: tuple[Layer, ...]
-    forward: Callable[[Mapping[str, Tensor]], Traced]
+    forward: Forward
     batch: int | None = None
     parameters: int = 0
     weights_sha256: str = ""
@@ -59,6 +85,7 @@ class Model:
     clues: Mapping[str, tuple[ScalingClue, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
+    weights: tuple[Weight, ...] = ()
 
     def signature(self, batch: int | None) -> dict[str, tuple[tuple[int | None, ...], str]]:
         """Return every input's traced shape (with the batch axis) and dtype."""

@@ -10,6 +10,7 @@ import click
 from saliency_cli.cli.model_options import MODEL_HELP, MODEL_OPTIONS
 from saliency_cli.cli.tables import table
 from saliency_cli.cli.telling import printable
+from saliency_cli.errors import ModelError
 
 
 def _model_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -20,15 +21,24 @@ def _model_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.argument("model", type=click.Path(), help=MODEL_HELP)
+@click.option(
+    "--trace",
+    is_flag=True,
+    help="Load the model too, and tell what the file alone doesn't: heads, connected inputs, every shape, preparing.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @_model_options
 @click.option("--debug", is_flag=True, help="Print the whole traceback of an error.")
-def inspect(model: str, *, as_json: bool, debug: bool, **opening: Any) -> None:
-    """Show what a saved model takes, gives and is made of."""
+def inspect(model: str, *, trace: bool, as_json: bool, debug: bool, **opening: Any) -> None:
+    """Show what a saved model takes, gives and is made of.
+
+    Read off the file, in less than a second: nothing of the model is loaded or run. A model that is refused
+    is shown too, with what it would need.
+    """
     del debug  # the entry reads it from the command line
     from saliency_cli.cli.progress import Progress
 
-    progress = Progress(quiet=False)
+    progress = Progress(quiet=not trace)
     try:
         progress.loading(model)
         import msgspec
@@ -36,24 +46,31 @@ def inspect(model: str, *, as_json: bool, debug: bool, **opening: Any) -> None:
         from saliency_cli.runs.inspect import inspect_model
         from saliency_cli.runs.request import ComputeRequest
 
-        record = inspect_model(ComputeRequest(model, **opening))
+        record = inspect_model(ComputeRequest(model, **opening), trace=trace)
     finally:
         progress.close()
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(record), indent=2))
-        return
-    width = min(shutil.get_terminal_size().columns, 120)
-    click.echo("\n".join(_page(msgspec.to_builtins(record), width)))
+    else:
+        width = min(shutil.get_terminal_size().columns, 120)
+        click.echo("\n".join(_page(msgspec.to_builtins(record), width)))
+    if record.error is not None:
+        raise ModelError(record.error.message, hint=record.error.hint, reason=record.error.reason)
 
 
 def _page(record: dict[str, Any], width: int) -> Iterator[str]:
     model = record["model"]
-    yield f"{model['path']}: {model['format']}, {model['parameters']:,} parameters"
+    size = f", {model['parameters']:,} parameters" if model["parameters"] is not None else ""
+    yield f"{printable(model['path'])}: {model['format']}{size}"
     if model.get("writer"):
-        yield f"written by {model['writer']}"
+        yield f"written by {printable(model['writer'])}"
+    yield from _section("Signatures", _signatures(record["signatures"]), width)
     yield from _section("Inputs", _inputs(record["inputs"]), width)
     yield from _section("Outputs", _outputs(record["outputs"]), width)
     yield from _section("Layers", _layers(record["layers"]), width)
+    if not record["layers"] and record["operations"]:
+        listed = ", ".join(f"{count} {kind}" for kind, count in record["operations"].items())
+        yield from _paragraph("Operations", listed, width)
     preparing = record["preparing"]
     if preparing:
         guessed = " (guessed: set --preprocess to be sure)" if preparing["guessed"] else ""
@@ -63,6 +80,12 @@ def _page(record: dict[str, Any], width: int) -> Iterator[str]:
     for note in record["notes"]:
         yield from _paragraph("Note", note, width)
     yield from _paragraph("Screening", "; ".join(record["screening"]) or "no known risk found", width)
+    if not record["traced"] and record["error"] is None:
+        yield from _paragraph("More", "--trace loads it: heads, connected inputs, shapes, preparing", width)
+
+
+def _signatures(entries: dict[str, str]) -> list[list[str]]:
+    return [["name", "takes → gives"], *([name, ends] for name, ends in entries.items() if len(entries) > 1)]
 
 
 def _inputs(entries: list[dict[str, Any]]) -> list[list[str]]:
@@ -75,14 +98,29 @@ def _inputs(entries: list[dict[str, Any]]) -> list[list[str]]:
 
 def _outputs(entries: list[dict[str, Any]]) -> list[list[str]]:
     rows = [
-        [entry["name"], entry["shape"], entry["head"], _yes(entry["logits_found"]), entry["note"]]
+        [
+            entry["name"],
+            entry["shape"],
+            entry["head"] or entry["by"],
+            _yes(entry["logits_found"]),
+            entry["note"],
+        ]
         for entry in entries
     ]
-    return [["name", "shape", "head", "logits found", "note"], *rows]
+    traced = any(entry["head"] for entry in entries)
+    return [["name", "shape", "head" if traced else "given out by", "logits found", "note"], *rows]
 
 
 def _layers(entries: list[dict[str, Any]]) -> list[list[str]]:
-    rows = [[entry["path"], entry["type"], entry["shape"], f"{entry['parameters']:,}"] for entry in entries]
+    rows = [
+        [
+            entry["path"],
+            entry["type"],
+            entry["shape"],
+            "?" if entry["parameters"] is None else f"{entry['parameters']:,}",
+        ]
+        for entry in entries
+    ]
     return [["path", "type", "shape", "parameters"], *rows]
 
 
@@ -101,5 +139,5 @@ def _paragraph(title: str, text: str, width: int) -> Iterator[str]:
     yield from textwrap.wrap(f"{title}: {printable(text)}", width, subsequent_indent="  ")
 
 
-def _yes(value: object) -> str:
-    return "yes" if value else "no"
+def _yes(value: bool | None) -> str:
+    return "" if value is None else "yes" if value else "no"

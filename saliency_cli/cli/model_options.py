@@ -27,7 +27,7 @@ MODEL_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         {
             "metavar": "NAME=LAYER:KEY=VALUE,…",
             "multiple": True,
-            "help": "Put a stock layer where an old file has a Lambda: lambda_1=Rescaling:scale=0.00784,offset=-1.",
+            "help": "Put a stock layer where the file has a Lambda: lambda_1=Rescaling:scale=0.00784,offset=-1.",
         },
     ),
     (

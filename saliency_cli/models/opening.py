@@ -5,8 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from saliency_cli.autodiff.model import Model
-from saliency_cli.errors import UsageError
-from saliency_cli.models.options import OpenOptions
+from saliency_cli.models.options import OpenOptions, require_meant
 from saliency_cli.models.recognition import recognise
 from saliency_cli.models.screening.parent import require_same, start
 
@@ -25,26 +24,6 @@ LOADERS = {
 # Formats whose model is the one file, so that the hash of what was read and of what was loaded are the same.
 _ONE_FILE = ("keras-zip", "keras-hdf5", "legacy-zip", "legacy-hdf5", "frozen-graph")
 
-# Option → its flag, and the formats it means something to.
-_MEANT_FOR = {
-    "custom_objects": ("--custom-objects", ("keras-zip", "keras-hdf5", "legacy-zip", "legacy-hdf5")),
-    "replace": ("--replace", ("legacy-zip", "legacy-hdf5")),
-    "signature": ("--signature", ("saved-model",)),
-    "input_tensors": ("--input-tensor", ("frozen-graph",)),
-    "output_tensors": ("--output-tensor", ("frozen-graph",)),
-}
-
-
-def _require_meant(options: OpenOptions, path: Path, format_name: str) -> None:
-    """Raise `UsageError` for an option that would do nothing with this format."""
-    for name, (flag, formats) in _MEANT_FOR.items():
-        if getattr(options, name) and format_name not in formats:
-            raise UsageError(
-                f"{flag} is for {' and '.join(formats)} models, and '{path}' is {format_name}",
-                hint=f"leave {flag} away",
-                reason="idle-option",
-            )
-
 
 def open_model(path: Path, options: OpenOptions, prepare: Callable[[], object] = lambda: None) -> Model:
     """Open a saved model: read for danger in a child process first, then loaded with Keras's settings watched.
@@ -55,13 +34,12 @@ def open_model(path: Path, options: OpenOptions, prepare: Callable[[], object] =
         ModelError: the file isn't a model, is broken, or was refused.
         UsageError: the file of `options.custom_objects` can't be run.
     """
-    replaced = tuple(text.partition("=")[0] for text in options.replace)
     custom = options.custom_objects is not None
-    with start(path, trust=options.trust, custom=custom, replaced=replaced) as reading:
+    with start(path, trust=options.trust, custom=custom, replaced=options.replaced) as reading:
         prepare()
         screened = reading.result()
     found = recognise(path)
-    _require_meant(options, path, found.format)
+    require_meant(options, path, found.format)
     if found.format.startswith("legacy"):
         # Before the guard, so that its settings are watched too.
         importlib.import_module("saliency_cli.models.legacy.runtime").import_tf_keras()

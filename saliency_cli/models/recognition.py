@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from saliency_cli.errors import ModelError
-from saliency_cli.models.graphs import frozen_graph_reading, saved_model_reading, tfjs_graph_reading
+from saliency_cli.models.graphs import frozen_graph_reading, saved_model_reading
 from saliency_cli.models.legacy.config import read_legacy
-from saliency_cli.models.tfjs import config as tfjs_config
+from saliency_cli.models.tfjs import document
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,8 @@ def recognise(path: Path) -> Recognised:
 
 
 def _tensorflow_js(path: Path) -> Recognised | None:
-    if tfjs_graph_reading.recognise(path):
-        return Recognised("tfjs-graph", "")
-    if tfjs_config.recognise(path) == "layers":
-        return Recognised("tfjs-layers", "")
-    return None
+    kind = document.recognise(path)
+    return Recognised(f"tfjs-{kind}", "") if kind else None
 
 
 _FORMATS = "give a .keras or HDF5 file, a SavedModel folder, a TensorFlow.js model.json, or a frozen graph"
@@ -80,9 +77,14 @@ def _directory(path: Path) -> Recognised:
         return found
     raise ModelError(
         f"'{path}' is a directory, and holds neither a SavedModel nor a TensorFlow.js model",
-        hint="give the folder with saved_model.pb or model.json in it, or a file",
+        hint=next((f"is it '{inner}'?" for inner in _inside(path)), _FORMATS),
         reason="not-a-model",
     )
+
+
+def _inside(path: Path) -> list[Path]:
+    """Return the folders right inside one that hold a model: served SavedModels lie in a folder for each version."""
+    return [inner for inner in sorted(path.iterdir())[:100] if saved_model_reading.recognise(inner)]
 
 
 def _zip(path: Path) -> Recognised:
@@ -153,6 +155,8 @@ def _truncated(path: Path, error: Exception | str) -> ModelError:
     )
 
 
+_FIRST = "the model comes first: saliency compute MODEL INPUT…"
+
 _FOREIGN = (
     (b"version https://git-lfs", "a Git LFS pointer, not the model itself", "git lfs pull", "git-lfs"),
     (b"<!DOCTYPE", "an HTML page", "the download gave an error page: download the model again", "html"),
@@ -166,14 +170,9 @@ _FOREIGN = (
         )
         for protocol in range(2, 6)
     ),
-    (b"\x93NUMPY", "a NumPy array", "the model comes first: saliency compute MODEL INPUT…", "not-a-model"),
-    (b"\x89PNG", "a PNG picture", "the model comes first: saliency compute MODEL INPUT…", "not-a-model"),
-    (
-        b"\xff\xd8\xff",
-        "a JPEG picture",
-        "the model comes first: saliency compute MODEL INPUT…",
-        "not-a-model",
-    ),
+    (b"\x93NUMPY", "a NumPy array", _FIRST, "not-a-model"),
+    (b"\x89PNG", "a PNG picture", _FIRST, "not-a-model"),
+    (b"\xff\xd8\xff", "a JPEG picture", _FIRST, "not-a-model"),
 )
 
 

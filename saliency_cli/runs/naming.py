@@ -80,7 +80,7 @@ class Stems:
         if found := re.search(r"#(\d+)$", identity):
             whole, hash_sign, row = identity[: found.start()], "#", found[1]
         path = PurePosixPath(whole)
-        flat = whole.replace("/", "_")
+        flat = whole.lstrip("/").replace("/", "_")
         bases = [flat] if self._shared[path.stem] > 1 else [path.stem, flat]
         candidates = [f"{base}{hash_sign}{row}" for base in bases]
         number = 1

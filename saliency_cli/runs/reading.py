@@ -22,6 +22,9 @@ _STARTS = {
     b"PK\x05\x06": ".npz",
 }
 
+_MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".pb", ".tflite", ".onnx")
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
 
 def read_document(name: str, data: bytes) -> Document:
     """Decode a file's bytes by the suffix of `name`, or by content.
@@ -30,10 +33,17 @@ def read_document(name: str, data: bytes) -> Document:
     where the suffix is unknown or missing (`-`, for stdin).
 
     Raises:
-        InputError: reason `unknown-format` where neither tells, `empty-file`, or one of the reader's.
+        InputError: reason `model-as-input` for a saved model, `unknown-format` where neither tells,
+            `empty-file`, or one of the reader's.
     """
     readers = _by_suffix()
     suffix = PurePath(name).suffix.lower()
+    if suffix in _MODEL_SUFFIXES or data.startswith(_HDF5) or _is_keras_zip(data):
+        raise InputError(
+            f"'{name}' is a saved model, and an input was expected",
+            hint="the model comes first and only once: saliency compute MODEL INPUT…",
+            reason="model-as-input",
+        )
     content = _suffix_of_content(data)
     by_name, by_content = readers.get(suffix), readers.get(content)
     if by_name is None and by_content is None:
@@ -45,6 +55,12 @@ def read_document(name: str, data: bytes) -> Document:
         return document
     note = f"named {suffix}, read as {content.removeprefix('.')} by its content"
     return replace(document, notes=(note, *document.notes))
+
+
+def _is_keras_zip(data: bytes) -> bool:
+    """Whether a zip archive names the members of a Keras model in the directory at its end."""
+    end = data[-65536:]
+    return data.startswith(b"PK") and b"config.json" in end and b"model.weights.h5" in end
 
 
 def known_suffixes() -> tuple[str, ...]:

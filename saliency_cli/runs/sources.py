@@ -50,10 +50,11 @@ def identify(path: str) -> str:
         return "stdin"
     relative = os.path.relpath(path)
     outside = relative == os.pardir or relative.startswith(os.pardir + os.sep)
-    plain = os.path.abspath(path).lstrip(os.sep) if outside else relative  # noqa: PTH100 - links stay as written
+    plain = os.path.abspath(path) if outside else relative  # noqa: PTH100 - links stay as written
     identity = Path(readable(plain)).as_posix()
-    # Beside a path of the same look inside the current folder, or of the same bytes written out.
-    return f"{identity}~" if identity != relative and exists(identity) and not same(identity, path) else identity
+    # Beside a path inside the current folder that gets the same folder, or is of the same bytes written out.
+    place = identity.lstrip("/")
+    return f"{identity}~" if place != relative and exists(place) and not same(place, path) else identity
 
 
 def listed(request: ComputeRequest) -> list[Source] | None:

@@ -10,7 +10,7 @@ import marshal
 import struct
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ class Attack:
 
 def attacks() -> list[Attack]:
     """Return the whole corpus."""
-    return [*_config_attacks(), *_zip_attacks(), *_hdf5_attacks(), *_place_attacks()]
+    return [*_config_attacks(), *_zip_attacks(), *_hdf5_attacks(), *_place_attacks(), *_graph_attacks()]
 
 
 # --- containers ---------------------------------------------------------------------------------------------
@@ -550,3 +550,136 @@ def _place_attacks() -> Iterator[Attack]:
     yield Attack("pipe", "refused-file", _pipe)
     for scheme in ("hf", "gs", "s3", "https"):
         yield Attack(f"remote-{scheme}", "refused-remote", _remote(scheme))
+
+
+# --- graphs -----------------------------------------------------------------------------------------------------
+
+
+def _message(kind: str) -> Any:
+    from saliency_cli.models.graphs.messages import _classes
+
+    return _classes()[kind]()
+
+
+def _add_nodes(graph: Any, nodes: Iterable[tuple[str, ...]], sizes: dict[str, list[int]]) -> None:
+    """Add nodes (name, operation, inputs…) to a graph; those in `sizes` declare a shape of floats."""
+    for name, kind, *inputs in nodes:
+        node = graph.node.add(name=name, op=kind, input=inputs)
+        node.attr["dtype"].type = 1
+        for size in sizes.get(name, ()):
+            if kind == "Const":
+                node.attr["value"].tensor.dtype = 1
+                node.attr["value"].tensor.tensor_shape.dim.add(size=size)
+            else:
+                node.attr["shape"].shape.dim.add(size=size)
+
+
+def frozen_graph(path: Path, nodes: Iterable[tuple[str, ...]], **sizes: list[int]) -> Path:
+    """Write a frozen graph of these nodes."""
+    graph = _message("Graph")
+    _add_nodes(graph, nodes, sizes)
+    path.write_bytes(graph.SerializeToString())
+    return path
+
+
+def saved_model(path: Path, nodes: Iterable[tuple[str, ...]], asset: str = "", **sizes: list[int]) -> Path:
+    """Write a SavedModel whose signature takes `x` and gives `y`."""
+    message = _message("SavedModel")
+    graph = message.meta_graphs.add()
+    _add_nodes(graph.graph_def, nodes, sizes)
+    signature = graph.signature_def["serving_default"]
+    for ends, name in ((signature.inputs, "x"), (signature.outputs, "y")):
+        ends[name].name, ends[name].dtype = f"{name}:0", 1
+    if asset:
+        graph.asset_file_def.add(filename=asset)
+    path.mkdir()
+    (path / "saved_model.pb").write_bytes(message.SerializeToString())
+    return path
+
+
+_LINE = (("x", "Placeholder"), ("y", "Relu", "x"))
+_VAST = [1 << 20, 1 << 20]
+
+
+def _text_graph(folder: Path) -> Path:
+    (folder / "model").mkdir()
+    (folder / "model" / "saved_model.pbtxt").write_text("saved_model_schema_version: 1")
+    return folder / "model"
+
+
+def _noisy_graph(folder: Path) -> Path:
+    path = saved_model(folder / "model", _LINE)
+    (path / "saved_model.pb").write_bytes(np.random.default_rng(0).bytes(100_000))
+    return path
+
+
+def _many_files(folder: Path) -> Path:
+    path = saved_model(folder / "model", _LINE)
+    for index in range(10_100):
+        (path / f"{index}").touch()
+    return path
+
+
+def _vast_file(name: str, size: int) -> Callable[[Path], Path]:
+    """A file of a size that takes no place on the disk."""
+
+    def build(folder: Path) -> Path:
+        path = saved_model(folder / "model", _LINE)
+        if name == "model.json":
+            (path / "saved_model.pb").unlink()
+            (path / name).write_text("{")
+        with (path / name).open("r+b" if (path / name).exists() else "wb") as file:
+            file.truncate(size)
+        return path
+
+    return build
+
+
+def browser_graph(folder: Path, nodes: list[dict[str, Any]], manifest: Any = ()) -> Path:
+    """Write a TensorFlow.js graph-model."""
+    path = folder / "model"
+    path.mkdir()
+    document = {"modelTopology": {"node": nodes}, "weightsManifest": list(manifest)}
+    (path / "model.json").write_text(json.dumps(document), encoding="utf-8")
+    return path
+
+
+def _shards(*paths: str, shape: tuple[int, ...] = (2,)) -> Callable[[Path], Path]:
+    manifest = [{"paths": list(paths), "weights": [{"name": "w", "shape": list(shape), "dtype": "float32"}]}]
+
+    def build(folder: Path) -> Path:
+        path = browser_graph(folder, [{"name": "x", "op": "Placeholder"}], manifest)
+        (path / "a.bin").write_bytes(bytes(8))
+        return path
+
+    return build
+
+
+def _deep_browser(folder: Path) -> Path:
+    path = browser_graph(folder, [])
+    (path / "model.json").write_text('{"modelTopology": ' + "[" * 50_000 + "]" * 50_000 + "}")
+    return path
+
+
+def _graph_attacks() -> Iterator[Attack]:
+    operation, size, place = "refused-operation", "refused-size", "refused-path"
+    writes = (*_LINE, ("z", "WriteFile", "x"))
+    yield Attack("saved-operation", operation, lambda f: saved_model(f / "model", writes))
+    yield Attack("saved-vast", size, lambda f: saved_model(f / "model", (*_LINE, ("v", "VarHandleOp")), v=_VAST))
+    yield Attack("saved-constant", size, lambda f: saved_model(f / "model", (*_LINE, ("v", "Const")), v=_VAST))
+    yield Attack("saved-asset", place, lambda f: saved_model(f / "model", _LINE, asset="../marker"))
+    yield Attack("saved-text", "text-graph", _text_graph)
+    yield Attack("saved-noise", "truncated", _noisy_graph)
+    yield Attack("saved-many", size, _many_files)
+    yield Attack("saved-graph-size", size, _vast_file("saved_model.pb", (1 << 30) + 1))
+    yield Attack("saved-variables-size", size, _vast_file("variables", (4 << 30) + 1))
+    yield Attack("frozen-operation", operation, lambda f: frozen_graph(f / "net.pb", writes))
+    yield Attack("frozen-vast", size, lambda f: frozen_graph(f / "net.pb", (*_LINE, ("v", "Const")), v=_VAST))
+    yield Attack("browser-operation", operation, lambda f: browser_graph(f, [{"name": "x", "op": "ReadFile"}]))
+    yield Attack("browser-no-graph", "truncated", lambda f: browser_graph(f, [{"name": "x"}]))
+    yield Attack("browser-json-size", size, _vast_file("model.json", (64 << 20) + 1))
+    yield Attack("browser-deep", size, _deep_browser)
+    yield Attack("browser-climbs", place, _shards("../secret.txt"))
+    yield Attack("browser-absolute", place, _shards("/etc/hostname"))
+    yield Attack("browser-twice", "broken-weights", _shards("a.bin", "a.bin", shape=(4,)))
+    yield Attack("browser-short", "truncated", _shards("a.bin", shape=(1 << 20, 1 << 10)))

@@ -641,7 +641,7 @@ def test_a_lambda_is_refused_by_name_with_one_way_out(tmp_path):
     with pytest.raises(ModelError, match="layer 'scale' is a Lambda") as caught:
         load(path, DEFAULT)
     assert caught.value.reason == "refused-lambda"
-    assert caught.value.hint.endswith("--replace scale=Rescaling:scale=0.00784,offset=-1")
+    assert caught.value.hint.endswith("--replace scale=LAYER:KEY=VALUE")
 
 
 def test_a_lambda_replaced_by_a_stock_layer(tmp_path):

@@ -17,7 +17,6 @@ SHAPES = Path(__file__).resolve().parents[2] / "sample_models" / "shapes.keras"
 @pytest.mark.parametrize(
     ("options", "flag"),
     [
-        (OpenOptions(replace=("attention=Activation:activation=relu",)), "--replace"),
         (OpenOptions(signature="serve"), "--signature"),
         (OpenOptions(input_tensors=("x",)), "--input-tensor"),
         (OpenOptions(output_tensors=("y",)), "--output-tensor"),

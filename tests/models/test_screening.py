@@ -17,7 +17,7 @@ from saliency_cli.models.screening.parent import Screened, require_same, screen,
 
 CORPUS = hostile.attacks()
 by_name = pytest.mark.parametrize("attack", CORPUS, ids=[attack.name for attack in CORPUS])
-CODE = ("refused-code", "custom-class")
+CODE = ("refused-code", "custom-class", "refused-operation")
 
 
 def everything(folder: Path) -> dict[str, tuple[int, int]]:
@@ -277,3 +277,54 @@ def test_the_parent_imports_neither_tensorflow_nor_hdf5():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def swelling_graph(folder: Path) -> Path:
+    """A SavedModel of thirty million empty nodes, two bytes each."""
+    path = hostile.saved_model(folder / "model", [("x", "Placeholder")])
+    size = 60 << 20
+    graph = b"\x0a\x00" * (size // 2)
+    inner = b"\x12" + varint(len(graph)) + graph
+    (path / "saved_model.pb").write_bytes(b"\x12" + varint(len(inner)) + inner)
+    return path
+
+
+def varint(number: int) -> bytes:
+    found = b""
+    while number > 0x7F:
+        found, number = found + bytes([number & 0x7F | 0x80]), number >> 7
+    return found + bytes([number])
+
+
+def swelling_json(folder: Path) -> Path:
+    """A `model.json` of twenty million empty lists."""
+    path = hostile.browser_graph(folder, [])
+    (path / "model.json").write_bytes(b'{"modelTopology": [' + b"[]," * (20 << 20) + b"0]}")
+    return path
+
+
+@pytest.mark.parametrize("build", [swelling_graph, swelling_json])
+def test_what_would_fill_the_memory_ends_with_its_own_process(build, tmp_path):
+    import resource
+
+    path = build(tmp_path)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError) as caught:
+        screen(path, trust=True)
+    assert caught.value.reason in ("refused-size", "damaged", "truncated")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2 << 20
+
+
+def test_a_directory_has_the_time_that_its_size_takes(tmp_path):
+    path = hostile.saved_model(tmp_path / "model", [("x", "Placeholder"), ("y", "Relu", "x")])
+    with (path / "variables").open("wb") as file:
+        file.truncate(2 << 30)
+    with start(path, trust=False) as reading:
+        assert reading._seconds > 100
+
+
+def test_hdf5_loads_no_plug_in_whoever_imports_it_first():
+    code = "import os, saliency_cli.models.recognition; print(os.environ['HDF5_PLUGIN_PRELOAD'])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "::"

@@ -9,7 +9,8 @@ from tfjs_writer import SHARED, shared
 
 from saliency_cli.errors import ModelError
 from saliency_cli.models.screening.names import LAYERS, OLDER
-from saliency_cli.models.tfjs.config import convert, read_document, recognise
+from saliency_cli.models.tfjs.config import convert
+from saliency_cli.models.tfjs.document import read_document, recognise
 from saliency_cli.models.tfjs.fields import snake
 from saliency_cli.models.tfjs.metadata import Metadata, read_metadata
 from saliency_cli.models.tfjs.options import OPTIONS
@@ -377,7 +378,7 @@ def test_snake_case():
 
 def test_nothing_of_tensorflow_is_imported():
     program = (
-        "import sys; from saliency_cli.models.tfjs import config, metadata, weights;"
+        "import sys; from saliency_cli.models.tfjs import config, document, metadata, weights;"
         "assert not {'tensorflow', 'keras', 'h5py'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -238,7 +238,7 @@ def last_node(**changed):
 
 SPOILT = {
     "missing shard": (spoilt(lambda _, folder: (folder / "shard.bin").unlink()), "missing-weights"),
-    "short shard": (spoilt(lambda _, folder: (folder / "shard.bin").write_bytes(b"\0" * 12)), "broken-weights"),
+    "short shard": (spoilt(lambda _, folder: (folder / "shard.bin").write_bytes(b"\0" * 12)), "truncated"),
     "bytes left": (
         spoilt(lambda _, f: (f / "shard.bin").write_bytes((f / "shard.bin").read_bytes() + b"1")),
         "broken-weights",
@@ -254,7 +254,7 @@ SPOILT = {
     ),
     "unknown dtype": (
         spoilt(lambda d, _: d["weightsManifest"][0]["weights"][0].update(dtype="int3")),
-        "broken-weights",
+        "unsupported-weights",
     ),
     "no manifest": (spoilt(lambda d, _: d.pop("weightsManifest")), "missing-weights"),
     "file operation": (

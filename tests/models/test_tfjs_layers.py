@@ -622,3 +622,15 @@ def test_masked_steps_of_both_ways_repeat_the_state(tmp_path):
     (y,), _ = evaluate(model, [np.float32([[[3], [6], [0]]])])
     assert y[0, :, 0].tolist() == [6, 12, 6]  # Keras 3 gives 0 in the masked step
     assert any("masked" in note for note in model.notes)
+
+
+def test_a_mask_that_is_dropped_is_no_warning(tmp_path):
+    """Keras warns of a layer that takes no notice of a mask, at building and at every trace."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = write_model(tmp_path / "m", sequential((5, 2), L.Masking(), L.Flatten(), L.Dense(2)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate(opened(path), [drawn(1, 5, 2)])

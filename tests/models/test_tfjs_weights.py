@@ -10,7 +10,8 @@ import pytest
 from tfjs_writer import packed, shared, write
 
 from saliency_cli.errors import ModelError
-from saliency_cli.models.tfjs.weights import read_weights, shapes_of
+from saliency_cli.models.tfjs.manifest import shapes_of
+from saliency_cli.models.tfjs.weights import read_weights
 
 RNG = np.random.default_rng(5)
 FLOATS = RNG.normal(size=(3, 4)).astype(np.float32)
@@ -190,10 +191,10 @@ def test_a_models_own_weights_are_read_without_tensorflow():
     folder = shared("reference/tfjs/m1_mlp")
     program = (
         "import json, sys, pathlib; from saliency_cli.models.tfjs.weights import read_weights;"
-        "from saliency_cli.models.tfjs import config, metadata;"
+        "from saliency_cli.models.tfjs import document, metadata;"
         "folder = pathlib.Path(sys.argv[1]);"
         "found = read_weights(folder, json.loads((folder / 'model.json').read_text())['weightsManifest']);"
-        "print(len(found), found['dense_Dense1/kernel'].shape, config.recognise(folder));"
+        "print(len(found), found['dense_Dense1/kernel'].shape, document.recognise(folder));"
         "assert not {'tensorflow', 'keras', 'h5py'} & set(sys.modules)"
     )
     told = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True)

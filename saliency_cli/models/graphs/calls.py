@@ -13,16 +13,12 @@ from typing import Any
 
 from saliency_cli.autodiff.runtime import tf
 from saliency_cli.errors import ModelError
+from saliency_cli.models.graphs.guessing import node_of
 
 Message = Any
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _DEPTH = 100
-
-
-def node_of(name: str) -> str:
-    """Return the node a tensor (`a:1`), a control input (`^a`) or a name in a body (`a:out:0`) belongs to."""
-    return name.removeprefix("^").partition(":")[0]
 
 
 def replace_calls(graph: Message) -> None:

@@ -1,11 +1,11 @@
 """The inputs and outputs of a graph as a `Model` describes them."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from saliency_cli.autodiff.runtime import tf
 from saliency_cli.errors import ModelError
+from saliency_cli.models.graphs.guessing import PLACEHOLDERS, off_value
 from saliency_cli.models.graphs.shapes import shape_behind
 from saliency_cli.records import InputSpec
 
@@ -14,8 +14,6 @@ Message = Any
 Shape = tuple[int | None, ...]
 
 _HALF = ("float16", "bfloat16")
-_TRAINING = re.compile(r"learning_phase|is_training|training|phase_train|train_mode")
-_KEEPING = re.compile(r"keep_prob")
 
 
 def behind_casts(inputs: dict[str, str], graph: Any) -> tuple[dict[str, str], list[str]]:
@@ -116,19 +114,6 @@ def _channel_axis(shape: Shape, *, first: bool) -> int | None:
     return short[0] if short else (0 if first else 2)
 
 
-def is_switch(node: Message) -> bool:
-    """Whether a placeholder switches training on and off, and holds no data."""
-    return _off(node) is not None
-
-
-def _off(node: Message) -> bool | float | None:
-    """Return the value that stands for "not training", or None for a placeholder of something else."""
-    dtype = tf.as_dtype(node.attr["dtype"].type)
-    if dtype == tf.bool and _TRAINING.search(node.name.lower()):
-        return False
-    return 1.0 if dtype.is_floating and _KEEPING.search(node.name.lower()) else None
-
-
 def held_constants(graph: Message) -> tuple[dict[str, bool | float], list[str]]:
     """Return the values at which switches of training are held: not training, everything kept.
 
@@ -136,9 +121,9 @@ def held_constants(graph: Message) -> tuple[dict[str, bool | float], list[str]]:
     """
     held: dict[str, bool | float] = {}
     for node in graph.node:
-        if node.op not in ("Placeholder", "PlaceholderV2"):
+        if node.op not in PLACEHOLDERS:
             continue
-        off = _off(node)
+        off = off_value(node)
         if off is None:
             raise ModelError(
                 f"the output also needs the placeholder '{node.name}', which is no input",

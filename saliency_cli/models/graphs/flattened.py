@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from saliency_cli.autodiff.model import Model, OutputSpec, Traced
+from saliency_cli.autodiff.model import Model, OutputSpec, Traced, Weight
 from saliency_cli.autodiff.runtime import tf
 from saliency_cli.errors import ModelError
 from saliency_cli.models.graphs.calls import newly_named
 from saliency_cli.models.graphs.ends import behind_casts, held_constants, input_specs, numeric_outputs
-from saliency_cli.models.graphs.layers import described, layer_tensors
+from saliency_cli.models.graphs.layers import described, layer_tensors, path_of
 from saliency_cli.models.graphs.recording import import_recorded
 from saliency_cli.models.graphs.surgery import (
     flattened,
@@ -93,6 +93,7 @@ def build(source: GraphSource, *, name: str, kind: str, path: str = "", sha256: 
         sha256=sha256,
         writer=writer,
         notes=(*notes, *cast_notes, *output_notes, *held_notes),
+        weights=_weights(graph, weights, sizes, read_by),
     )
 
 
@@ -110,13 +111,38 @@ class _Plan:
     needed: frozenset[str]
 
 
-def _forward(plan: _Plan, named: Mapping[str, Tensor]) -> Traced:
-    """Emit the graph into the graph being traced."""
+def _weights(
+    graph: Message, taken: Mapping[str, Tensor], sizes: Mapping[str, int], read_by: Mapping[str, str]
+) -> tuple[Weight, ...]:
+    """Return the constants that may be weights; one with several axes is a layer by itself, as no layer is known."""
+    small = {f"{node.name}:0": node.attr["value"].tensor for node in graph.node if node.op == "Const"}
+    found = []
+    for constant in sizes:
+        tensor = f"{constant}:0"
+        value = taken[tensor] if tensor in taken else tf.constant(tf.make_ndarray(small[tensor]))
+        reader = path_of(read_by.get(constant, constant))
+        layer = reader if value.shape.rank > 1 else reader.rpartition("/")[0] or reader
+        found.append(
+            Weight(constant, layer, tuple(value.shape), value.dtype.name, partial(_same, value), learned=False)
+        )
+    return tuple(found)
+
+
+def _same(value: Tensor) -> Tensor:
+    return value
+
+
+_NOTHING: Mapping[str, Tensor] = {}
+
+
+def _forward(plan: _Plan, named: Mapping[str, Tensor], given: Mapping[str, Tensor] = _NOTHING) -> Traced:
+    """Emit the graph into the graph being traced, with `given` tensors for the constants of those names."""
     ends = {tensor: tf.cast(named[key], plan.dtypes[key]) for key, tensor in plan.inputs.items()}
-    given = ends | {tensor: tf.identity(value) for tensor, value in plan.weights.items()}
-    given |= {tensor: tf.constant(value) for tensor, value in plan.held.items()}
+    other = {f"{name}:0": value for name, value in given.items()}
+    fed = ends | {tensor: tf.identity(value) for tensor, value in plan.weights.items() if tensor not in other} | other
+    fed |= {tensor: tf.constant(value) for tensor, value in plan.held.items()}
     wanted = [tensor for tensor in (*plan.outputs.values(), *plan.layers.values()) if tensor not in ends]
-    read = {tensor: value for tensor, value in given.items() if tensor in plan.needed}
+    read = {tensor: value for tensor, value in fed.items() if tensor in plan.needed}
     found = dict(zip(wanted, import_recorded(plan.graph, read, wanted), strict=True)) | ends
     return Traced(
         {key: found[tensor] for key, tensor in plan.outputs.items()},

@@ -3,19 +3,30 @@
 The messages are declared here with the fields that a look at a graph needs; every other field (weights
 above all) is skipped by the parser. It is the same parser as TensorFlow's, so what is looked at is what
 is loaded. Numbers of fields: `tensorflow/core/protobuf/saved_model.proto`, `meta_graph.proto`,
-`saved_object_graph.proto`, `saver.proto` and `tensorflow/core/framework/{graph,node_def,function}.proto`.
+`saved_object_graph.proto`, `saver.proto` and `tensorflow/core/framework/{graph,node_def,function,tensor}.proto`.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from saliency_cli.errors import ModelError
+from saliency_cli.models.limits import GRAPH_BYTES
 
 Message = Any
 
-DT_STRING = 7
+DT_FLOAT, DT_STRING, DT_BOOL = 1, 7, 10
+# Number of a type → what NumPy calls it.
+TYPES = {
+    1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 7: "string", 8: "complex64",
+    9: "int64", 10: "bool", 14: "bfloat16", 17: "uint16", 18: "complex128", 19: "float16", 20: "resource",
+    22: "uint32", 23: "uint64",
+}  # fmt: skip
+FLOATING = (1, 2, 14, 19)
+BYTES = {1: 4, 2: 8, 3: 4, 8: 8, 9: 8, 14: 2, 17: 2, 18: 16, 19: 2, 5: 2, 22: 4, 23: 8}
+"""Bytes a number of a type takes, of those that take more than one."""
 
 # message → fields as `name number type`; `*` repeats, `{}` a map from string; a capital is a message here.
 _SCHEMA = {
@@ -24,11 +35,13 @@ _SCHEMA = {
     "Dimension": "size 1 int64",
     "Call": "name 1 string",
     "Calls": "func 9 Call*",
-    "Attribute": "list 1 Calls func 10 Call",
+    "Tensor": "dtype 1 int32 tensor_shape 2 Shape",
+    "Attribute": "list 1 Calls type 6 int32 shape 7 Shape tensor 8 Tensor func 10 Call",
     "Node": "name 1 string op 2 string input 3 string* attr 5 Attribute{}",
     "Function": "signature 1 Call node_def 3 Node*",
     "Library": "function 1 Function*",
-    "Graph": "node 1 Node* library 2 Library",
+    "Versions": "producer 1 int32",
+    "Graph": "node 1 Node* library 2 Library versions 4 Versions",
     "TensorInfo": "name 1 string dtype 2 int32 tensor_shape 3 Shape",
     "SignatureDef": "inputs 1 TensorInfo{} outputs 2 TensorInfo{}",
     "Saver": "filename_tensor_name 1 string restore_op_name 3 string",
@@ -123,8 +136,26 @@ def called(nodes: Iterable[Message]) -> Iterator[str]:
 
 
 def read(path: Path) -> bytes:
-    """Return a file's content. Raises `ModelError` where it can't be read."""
+    """Return a file's content. Raises `ModelError` where it can't be read or is larger than a graph may be."""
     try:
+        if path.stat().st_size > GRAPH_BYTES:
+            raise ModelError(
+                f"'{path}' is refused: it is larger than {GRAPH_BYTES >> 30} GiB",
+                hint="save the model as a SavedModel, whose variables lie in files of their own",
+                reason="refused-size",
+            )
         return path.read_bytes()
     except OSError as error:
         raise ModelError(f"'{path}' can't be read: {error.strerror}", reason="unreadable") from None
+
+
+def numbers(shape: Message) -> int:
+    """Return how many numbers a tensor of a shape holds; axes that aren't said count as one."""
+    return math.prod(max(1, dimension.size) if dimension.size else 0 for dimension in shape.dim)
+
+
+def axes(shape: Message) -> tuple[int | None, ...] | None:
+    """Return a shape's axes, None for one that isn't said; None where not even their number is said."""
+    if shape.unknown_rank:
+        return None
+    return tuple(dimension.size if dimension.size >= 0 else None for dimension in shape.dim)

@@ -157,6 +157,11 @@ CHECKPOINT = frozenset(
 )
 
 
+def refused(operations: Iterable[str], also: frozenset[str] = frozenset()) -> list[str]:
+    """Return the operations that are neither on the list nor in `also`, by name."""
+    return sorted(set(operations) - ALLOWED - also)
+
+
 def require_allowed(
     path: object, operations: Iterable[str], *, trust: bool, also: frozenset[str] = frozenset()
 ) -> None:
@@ -164,10 +169,10 @@ def require_allowed(
 
     `trust` lifts the rule.
     """
-    refused = sorted(set(operations) - ALLOWED - also)
-    if trust or not refused:
+    found = refused(operations, also)
+    if trust or not found:
         return
-    named = ", ".join(refused[:5]) + (f" and {len(refused) - 5} more" if len(refused) > 5 else "")
+    named = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
     raise ModelError(
         f"'{path}' is refused: its graph holds {named}, which can do more than compute, such as touch files",
         hint="if you made this model yourself, or trust whoever did, add --trust-model",

@@ -14,6 +14,7 @@ from pathlib import Path
 from saliency_cli.errors import ModelError, nearest
 from saliency_cli.models.graphs.messages import DT_STRING, Message, called, operations, parse, read
 from saliency_cli.models.graphs.operations import CHECKPOINT, require_allowed
+from saliency_cli.models.graphs.sizes import every_node, require_stored
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,24 @@ def recognise(path: Path) -> bool:
 
 def look_at(path: Path, *, signature: str | None = None, trust: bool = False) -> SavedModelFile:
     """Read and screen a SavedModel directory. Raises `ModelError` for one that is refused or broken."""
-    _require_inside(path)
+    stored = _require_inside(path)
+    content, graphs = read_graphs(path)
+    graph = serving(graphs)
+    chosen = choose(path, graph, signature)
+    require_numbers(path, chosen, graph.signature_def[chosen])
+    require_harmless(path, graphs, stored, trust=trust)
+    return SavedModelFile(
+        content,
+        hashlib.sha256(content).hexdigest(),
+        chosen,
+        tuple(graph.meta_info_def.tags),
+        writer(graph),
+        len(graphs) > 1,
+    )
+
+
+def read_graphs(path: Path) -> tuple[bytes, list[Message]]:
+    """Return the bytes of a SavedModel's graphs and the graphs. Raises `ModelError` where it has none."""
     if not (path / "saved_model.pb").is_file():
         raise ModelError(
             f"'{path}' holds its graph as text (saved_model.pbtxt), which is not opened",
@@ -43,31 +61,36 @@ def look_at(path: Path, *, signature: str | None = None, trust: bool = False) ->
             reason="text-graph",
         )
     content = read(path / "saved_model.pb")
-    graphs = parse("SavedModel", content, path / "saved_model.pb").meta_graphs
+    graphs = list(parse("SavedModel", content, path / "saved_model.pb").meta_graphs)
     if not graphs:
         raise ModelError(f"'{path}' holds no graph", hint="was it copied whole?", reason="truncated")
-    graph = next((graph for graph in graphs if "serve" in graph.meta_info_def.tags), graphs[0])
-    chosen = _choose(path, graph, signature)
-    _require_numbers(path, chosen, graph.signature_def[chosen])
+    return content, graphs
+
+
+def serving(graphs: list[Message]) -> Message:
+    """Return the graph that is meant for use, the first where none says so."""
+    return next((graph for graph in graphs if "serve" in graph.meta_info_def.tags), graphs[0])
+
+
+def writer(graph: Message) -> str:
+    """Return what wrote a graph, as a user calls it."""
+    version = graph.meta_info_def.tensorflow_version
+    return f"TensorFlow {version}" if version else ""
+
+
+def require_harmless(path: Path, graphs: list[Message], stored: int, *, trust: bool) -> None:
+    """Raise `ModelError` for graphs that could do more than compute, or grow beyond the `stored` bytes."""
     for each in graphs:
+        require_stored(path, every_node(each.graph_def), stored)
         require_allowed(path, operations(each.graph_def), trust=trust, also=CHECKPOINT)
         if not trust:
             _require_quiet_checkpoints(path, each)
         for asset in each.asset_file_def:
             if Path(asset.filename).name != asset.filename:
                 raise _leaves(path, f"an asset called '{asset.filename}'")
-    version = graph.meta_info_def.tensorflow_version
-    return SavedModelFile(
-        content,
-        hashlib.sha256(content).hexdigest(),
-        chosen,
-        tuple(graph.meta_info_def.tags),
-        f"TensorFlow {version}" if version else "",
-        len(graphs) > 1,
-    )
 
 
-def _choose(path: Path, graph: Message, wanted: str | None) -> str:
+def choose(path: Path, graph: Message, wanted: str | None) -> str:
     """Return the signature asked for, else `serving_default`, else the only one."""
     names: list[str] = [name for name in sorted(graph.signature_def) if not name.startswith("__")]
     listed = ", ".join(names)
@@ -94,7 +117,8 @@ def _choose(path: Path, graph: Message, wanted: str | None) -> str:
     )
 
 
-def _require_numbers(path: Path, name: str, signature: Message) -> None:
+def require_numbers(path: Path, name: str, signature: Message) -> None:
+    """Raise `ModelError` for a signature that takes strings."""
     texts = [key for key, tensor in signature.inputs.items() if tensor.dtype == DT_STRING]
     if texts:
         raise ModelError(
@@ -104,9 +128,9 @@ def _require_numbers(path: Path, name: str, signature: Message) -> None:
         )
 
 
-def _require_inside(path: Path) -> None:
-    """Refuse links that leave the model and anything that is neither a file nor a folder."""
-    root = path.resolve()
+def _require_inside(path: Path) -> int:
+    """Refuse links that leave the model and anything that is neither a file nor a folder; return its bytes."""
+    root, stored = path.resolve(), 0
     for folder, folders, files in os.walk(root, followlinks=False):
         for entry in (Path(folder, name) for name in (*folders, *files)):
             shown = entry.relative_to(root).as_posix()
@@ -118,6 +142,8 @@ def _require_inside(path: Path) -> None:
                     hint="copy the model's files into a folder of their own",
                     reason="refused-path",
                 )
+            stored += entry.stat().st_size
+    return stored
 
 
 def _leaves(path: Path, what: str) -> ModelError:

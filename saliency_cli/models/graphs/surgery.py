@@ -10,7 +10,8 @@ import numpy as np
 
 from saliency_cli.autodiff.runtime import tf
 from saliency_cli.errors import ModelError, nearest
-from saliency_cli.models.graphs.calls import node_of, replace_calls
+from saliency_cli.models.graphs.calls import replace_calls
+from saliency_cli.models.graphs.guessing import node_of
 
 Message = Any
 

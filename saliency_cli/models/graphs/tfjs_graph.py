@@ -14,11 +14,12 @@ from saliency_cli.autodiff.runtime import tf
 from saliency_cli.differentiable import Array
 from saliency_cli.errors import ModelError
 from saliency_cli.models.graphs.flattened import GraphSource, build
-from saliency_cli.models.graphs.frozen_graph import guess_inputs, guess_outputs, named
+from saliency_cli.models.graphs.guessing import guess_inputs, guess_outputs, named
 from saliency_cli.models.graphs.tfjs_graph_nodes import FUSED, taken_apart
-from saliency_cli.models.graphs.tfjs_graph_reading import look_at, model_file, recognise
-from saliency_cli.models.graphs.tfjs_graph_weights import read_weights
+from saliency_cli.models.graphs.tfjs_graph_reading import look_at, recognise
 from saliency_cli.models.options import OpenOptions
+from saliency_cli.models.tfjs.document import model_file
+from saliency_cli.models.tfjs.weights import read_weights
 
 __all__ = ["load", "recognise"]
 
@@ -30,7 +31,7 @@ def load(path: Path, options: OpenOptions) -> Model:
     file = model_file(path)
     content, description = look_at(file, trust=options.trust)
     graph = _graph(file, description["modelTopology"])
-    _fill(file, graph, read_weights(file.parent, description["weightsManifest"]))
+    _fill(file, graph, read_weights(file.parent, description["weightsManifest"], texts=True))
     nodes = taken_apart(graph.node)
     del graph.node[:]
     graph.node.extend(nodes)
@@ -39,7 +40,7 @@ def load(path: Path, options: OpenOptions) -> Model:
     return build(
         GraphSource(graph, inputs, outputs),
         name=file.resolve().parent.name,
-        kind="tfjs-graph-model",
+        kind="tfjs-graph",
         path=path.as_posix(),
         sha256=hashlib.sha256(content).hexdigest(),
         writer=made_by[0] if made_by else "",

@@ -10,7 +10,8 @@ from saliency_cli.autodiff.model import Model, OutputSpec
 from saliency_cli.autodiff.runtime import keras
 from saliency_cli.errors import ModelError
 from saliency_cli.models.keras3.clues import find_clues
-from saliency_cli.models.keras3.taps import HALF, describe_layers, forward, half_precision
+from saliency_cli.models.keras3.taps import HALF, describe_layers, forward, half_precision, layer_paths
+from saliency_cli.models.keras3.weights import owned_weights
 from saliency_cli.records import InputSpec
 
 
@@ -39,6 +40,7 @@ def wrap(model: Any, *, losses: Mapping[str, Any] | None = None, **facts: Any) -
         losses=losses if losses is not None else _compiled_losses(model, outputs),
         clues=find_clues(model, specs),
         notes=tuple(notes),
+        weights=owned_weights(model, layer_paths(model)),
         **facts,
     )
 

@@ -11,10 +11,12 @@ from typing import Any
 
 from saliency_cli.autodiff.model import Layer, Traced
 from saliency_cli.autodiff.runtime import keras, tf
+from saliency_cli.models.keras3.weights import named_variables
 
 Tensor = Any
 
 HALF = ("float16", "bfloat16")
+NOTHING: Mapping[str, Tensor] = {}
 
 
 def layer_paths(model: Any) -> dict[str, Any]:
@@ -120,6 +122,17 @@ def half_precision(model: Any) -> bool:
     return any(layer.dtype_policy.compute_dtype in HALF for layer in (model, *layer_paths(model).values()))
 
 
+@contextlib.contextmanager
+def _substituted(model: Any, given: Mapping[str, Tensor]) -> Iterator[None]:
+    """Let tensors stand for the variables of those names for the length of the block."""
+    if not given:
+        yield
+        return
+    variables = named_variables(model, layer_paths(model))
+    with keras.StatelessScope(state_mapping=[(variables[name].variable, value) for name, value in given.items()]):
+        yield
+
+
 def forward(model: Any, structure: Any, output_names: tuple[str, ...]) -> Any:
     """Return the model's forward pass as a function of named tensors, in inference mode.
 
@@ -127,10 +140,10 @@ def forward(model: Any, structure: Any, output_names: tuple[str, ...]) -> Any:
     which Keras flattens them.
     """
 
-    def emit(inputs: Mapping[str, Tensor]) -> Traced:
+    def emit(inputs: Mapping[str, Tensor], given: Mapping[str, Tensor] = NOTHING) -> Traced:
         arguments = keras.tree.map_structure(lambda name: inputs[name], structure)
         kept: dict[str, Tensor] = {}
-        with tapped(layer_paths(model), kept), _full_precision(model):
+        with _substituted(model, given), tapped(layer_paths(model), kept), _full_precision(model):
             result = model(arguments, training=False)
         tensors = [t for t in keras.tree.flatten(result) if tf.is_tensor(t)]
         return Traced(dict(zip(output_names, tensors, strict=True)), kept)

@@ -14,15 +14,16 @@ from typing import Any
 from saliency_cli.autodiff.model import Model
 from saliency_cli.autodiff.runtime import keras
 from saliency_cli.autodiff.user_code import run_python
-from saliency_cli.errors import ModelError, UsageError, nearest
-from saliency_cli.models.legacy.config import Legacy, nodes, read_legacy
+from saliency_cli.errors import ModelError, UsageError
+from saliency_cli.models.applications import layers_in
+from saliency_cli.models.legacy.config import Legacy, read_legacy
 from saliency_cli.models.legacy.live import wrap
 from saliency_cli.models.legacy.migration import migrate, notes
-from saliency_cli.models.legacy.replace import Replacement, parse_replacement
 from saliency_cli.models.legacy.runtime import import_tf_keras, quiet, settings_kept
 from saliency_cli.models.legacy.scan import refuse, scan
 from saliency_cli.models.legacy.weights import assign_weights
 from saliency_cli.models.options import OpenOptions
+from saliency_cli.models.replace import Replacement, replacements_of
 
 _FORMATS = {"legacy-zip": "keras-zip", "legacy-hdf5": "keras-hdf5"}
 
@@ -36,11 +37,11 @@ def load(path: Path, options: OpenOptions) -> Model:
     legacy = read_legacy(path)
     if legacy is None:
         raise ModelError(f"'{path}' is not a model of Keras 1 or 2", reason="not-a-model")
-    replacements = {found.name: found for found in map(parse_replacement, options.replace)}
-    _known_names(legacy, replacements)
-    objects = _objects(options.custom_objects)
+    replacements = replacements_of(options.replace, legacy.config)
+    import_tf_keras()
+    objects = layers_in(legacy.config, "tf_keras") | _objects(options.custom_objects)
     if not options.trust:
-        refuse(legacy, scan(legacy.config, objects), replacements.values())
+        refuse(legacy, scan(legacy.config, objects), replacements)
     with quiet(), settings_kept():
         try:
             live = _built(legacy, replacements, objects, trust=options.trust)
@@ -62,20 +63,6 @@ def load(path: Path, options: OpenOptions) -> Model:
         path=path.as_posix(),
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
-
-
-def _known_names(legacy: Legacy, replacements: dict[str, Replacement]) -> None:
-    """Refuse a replacement for a layer the model doesn't have."""
-    names = [str(node["config"].get("name")) for node in nodes(legacy.config)]
-    for name in replacements:
-        if name not in names:
-            lambdas = [finding.name for finding in scan(legacy.config) if finding.kind == "lambda"]
-            there = f"its Lambda layers: {', '.join(lambdas)}" if lambdas else "it has no Lambda layer"
-            raise UsageError(
-                f"--replace {name}: the model has no layer '{name}'",
-                hint=nearest(name, names) or there,
-                reason="replace",
-            )
 
 
 def _objects(file: str | None) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from saliency_cli.models.legacy.config import Config, Legacy, nodes, rewritten
 from saliency_cli.models.legacy.keras1 import from_keras_1
-from saliency_cli.models.legacy.replace import Replacement
 from saliency_cli.models.legacy.stock import CONTAINERS, LAYERS
+from saliency_cli.models.replace import Replacement, with_replacements
 
 HALF = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
 
@@ -26,10 +26,8 @@ def migrate(legacy: Legacy, replacements: Mapping[str, Replacement], known: Coll
     """
     # JSON written by `to_json` holds the version beside the model; only the model goes on.
     config = {key: value for key, value in legacy.config.items() if key not in ("keras_version", "backend")}
-    changes: list[Callable[[Config], Config]] = [
-        with_layers_named,
-        lambda node: replaced(node, replacements),
-    ]
+    config = with_replacements(config, replacements)
+    changes: list[Callable[[Config], Config]] = [with_layers_named]
     if legacy.major == 1:
         changes.append(from_keras_1)
     changes += [
@@ -55,18 +53,6 @@ def with_layers_named(node: Config) -> Config:
     if node["class_name"] == "Sequential" and isinstance(node["config"], list):
         return {**node, "config": {"name": "sequential", "layers": node["config"]}}
     return node
-
-
-def replaced(node: Config, replacements: Mapping[str, Replacement]) -> Config:
-    """Put the user's stock layer where a Lambda stands; its name, input shape and place stay."""
-    config = node["config"]
-    name = str(config.get("name")) if isinstance(config, dict) else ""
-    if name not in replacements or node["class_name"] in CONTAINERS:
-        return node
-    found = replacements[name]
-    kept = {key: config[key] for key in ("name", "trainable", "batch_input_shape") if key in config}
-    outer = {key: value for key, value in node.items() if key not in ("module", "registered_name", "build_config")}
-    return {**outer, "class_name": found.layer, "config": {**kept, **found.arguments}}
 
 
 def without_initial_values(node: Config) -> Config:

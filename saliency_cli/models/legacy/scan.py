@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from saliency_cli.errors import ModelError
 from saliency_cli.models.legacy.config import Config, Legacy
-from saliency_cli.models.legacy.replace import Replacement
 from saliency_cli.models.legacy.stock import (
     ACTIVATIONS,
     CONTAINERS,
@@ -21,6 +20,7 @@ from saliency_cli.models.legacy.stock import (
     OPERATIONS,
     pure_function,
 )
+from saliency_cli.models.replace import suggestion
 
 _KEYS_OF_LAYERS = ("layers", "layer", "cell", "cells", "backward_layer")
 _STOCK = {*LAYERS, *CONTAINERS, *KERAS_1_LAYERS}
@@ -146,10 +146,9 @@ def _number(data: bytes, position: int) -> tuple[int, int]:
     return value, position
 
 
-def refuse(legacy: Legacy, found: list[Finding], replaced: Collection[Replacement]) -> None:
+def refuse(legacy: Legacy, found: list[Finding], replaced: Collection[str]) -> None:
     """Raise `ModelError` for the first finding that the user gave no replacement for, naming one way out."""
-    names = {replacement.name for replacement in replaced}
-    left = [finding for finding in found if not (finding.kind == "lambda" and finding.name in names)]
+    left = [finding for finding in found if not (finding.kind == "lambda" and finding.name in replaced)]
     if not left:
         return
     first = left[0]
@@ -158,7 +157,8 @@ def refuse(legacy: Legacy, found: list[Finding], replaced: Collection[Replacemen
     if first.kind == "lambda":
         raise ModelError(
             f"'{legacy.path}': layer '{first.name}'{more} is a Lambda, which is code inside the file; it was not run",
-            hint=f"put a stock layer in its place: --replace {first.name}=Rescaling:scale=0.00784,offset=-1",
+            hint="put a stock layer in its place: "
+            + suggestion(finding.name for finding in left if finding.kind == "lambda"),
             reason="refused-lambda",
         )
     if first.kind == "custom":

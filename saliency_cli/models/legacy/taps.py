@@ -11,7 +11,8 @@ from typing import Any
 
 from saliency_cli.autodiff.model import Layer, Traced
 from saliency_cli.autodiff.runtime import tf
-from saliency_cli.models.keras3.taps import tapped
+from saliency_cli.models.keras3.taps import NOTHING, tapped
+from saliency_cli.models.keras3.weights import named_variables
 from saliency_cli.models.legacy.runtime import import_tf_keras, quiet
 
 Tensor = Any
@@ -105,16 +106,54 @@ def _turned(call: Any) -> Any:
     return computed
 
 
+@contextlib.contextmanager
+def _substituted(model: Any, given: Mapping[str, Tensor]) -> Iterator[None]:
+    """Let tensors stand for the variables of those names for the length of the block.
+
+    Keras 2 has no scope for it, so each variable's own ways of being read are replaced.
+    """
+    known = named_variables(model, layer_paths(model)) if given else {}
+    # A variable of a half-precision layer is wrapped in one that casts.
+    variables = {name: getattr(known[name].variable, "_variable", known[name].variable) for name in given}
+    try:
+        for name, variable in variables.items():
+            vars(variable).update(_reading(given[name]))
+        yield
+    finally:
+        for variable in variables.values():
+            for method in _READING:
+                vars(variable).pop(method, None)
+
+
+_READING = ("_read_variable_op", "sparse_read", "gather_nd")
+
+
+def _reading(value: Tensor) -> dict[str, Callable[..., Tensor]]:
+    def read(no_copy: bool = False) -> Tensor:  # noqa: ARG001 - as TensorFlow calls it
+        return value
+
+    def gather(indices: Tensor, name: str | None = None) -> Tensor:
+        return tf.gather(value, indices, name=name)
+
+    def gather_nd(indices: Tensor, name: str | None = None) -> Tensor:
+        return tf.gather_nd(value, indices, name=name)
+
+    return dict(zip(_READING, (read, gather, gather_nd), strict=True))
+
+
 def forward(model: Any, structure: Any, output_names: tuple[str, ...]) -> Any:
     """Return the model's forward pass as a function of named tensors, in inference mode.
 
     `structure` is what the model takes: a name, or a nest of names.
     """
 
-    def emit(inputs: Mapping[str, Tensor]) -> Traced:
+    def emit(inputs: Mapping[str, Tensor], given: Mapping[str, Tensor] = NOTHING) -> Traced:
         arguments = tf.nest.map_structure(lambda name: inputs[name], structure)
         kept: dict[str, Tensor] = {}
-        with quiet(), _plain_loops(model), _channels_last(model), tapped(layer_paths(model), kept):
+        changed = _plain_loops(model), _channels_last(model), _substituted(model, given)
+        with quiet(), contextlib.ExitStack() as stack:
+            for change in (*changed, tapped(layer_paths(model), kept)):
+                stack.enter_context(change)
             result = model(arguments, training=False)
         tensors = [tensor for tensor in tf.nest.flatten(result) if tf.is_tensor(tensor)]
         return Traced(dict(zip(output_names, tensors, strict=True)), kept)

@@ -30,6 +30,8 @@ def _answered(request: dict[str, Any]) -> dict[str, Any]:
     path = request["path"]
     rules = Rules(trust=request["trust"], custom=request["custom"], replaced=frozenset(request["replaced"]))
     try:
+        if request.get("describe") is not None:
+            return _described(path, rules, request)
         return {"read": read(path, rules, request["max_bytes"])}
     except ModelError as error:
         return _error(error.message, error.hint, error.reason)
@@ -45,6 +47,14 @@ def _answered(request: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 - whatever a damaged file raises in a parser means: damaged
         why = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         return _error(f"'{path}' is damaged: {why.encode('unicode_escape').decode()}", _DAMAGED, "damaged")
+
+
+def _described(path: str, rules: Any, request: dict[str, Any]) -> dict[str, Any]:
+    from saliency_cli.models.description.reading import describe
+
+    told, error = describe(path, rules, request["max_bytes"], request["describe"])
+    answer = {} if error is None else _error(error.message, error.hint, error.reason)
+    return {**answer, "description": None if told is None else told.plain()}
 
 
 def _error(message: str, hint: str, reason: str) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class Problem:
 
 
 TRUST = "--trust-model if you made this model yourself: its code is run"
+REPLACE = "name a stock layer that does the same"
 CUSTOM = "--custom-objects FILE.py with it inside (the file will be run)"
 
 
@@ -66,9 +67,7 @@ def named(node: dict[str, Any], layer: str, rules: Rules) -> Iterator[Problem]:
     yield from _names(node, rules)
     if kind == "Lambda":
         sentence = f"layer '{layer}' (Lambda) carries Python code that would run on this computer"
-        yield Problem(
-            "refused-code", sentence, f"name a stock layer that does the same: --replace {layer}=LAYER:key=value"
-        )
+        yield Problem("refused-code", sentence, REPLACE)
     elif kind in CODE_LAYERS or kind in ("__lambda__", "__typespec__", "TypeSpec", "CompositeTensor"):
         yield Problem("refused-code", f"'{layer}' holds a {kind}, which is code or points to code", TRUST)
     elif kind == "function":

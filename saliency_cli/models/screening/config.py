@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from saliency_cli.errors import ModelError
-from saliency_cli.models.screening.classes import CUSTOM, TRUST, Problem, Rules, named, shown
+from saliency_cli.models.replace import suggestion
+from saliency_cli.models.screening.classes import CUSTOM, REPLACE, TRUST, Problem, Rules, named, shown
 from saliency_cli.models.screening.names import ACTIVATIONS, CLASSES, PLAIN
 
 DEPTH = 200
@@ -35,6 +36,7 @@ class Found:
 
     findings: list[str] = field(default_factory=list)
     lambdas: list[str] = field(default_factory=list)
+    replaced: set[str] = field(default_factory=set)
     largest: tuple[int, str, str] = (0, "", "")
 
 
@@ -45,21 +47,24 @@ def check_config(config: Any, path: str, rules: Rules) -> Found:
     for problem in problems:
         lifted = rules.trust and problem.reason in ("refused-code", "custom-class")
         if not lifted:
-            others = _other_lambdas(problems, found) if problem.sentence.count("(Lambda)") else ""
-            message = f"'{path}' is refused: {problem.sentence}{others}"
-            raise ModelError(message, hint=problem.hint, reason=problem.reason)
+            raise _refusal(problem, problems, found, path)
         if problem.sentence not in found.findings:
             found.findings.append(problem.sentence)
     return found
 
 
-def _other_lambdas(problems: "Iterator[Problem]", found: Found) -> str:
-    """Name the Lambda layers after the first, so that one look tells what there is to replace."""
-    for _ in problems:
-        pass
-    others = list(dict.fromkeys(found.lambdas))[1:]
-    listed = ", ".join(f"'{name}'" for name in others[:5]) + (", …" if others[5:] else "")
-    return f"; so do {listed}" if others else ""
+def _refusal(problem: Problem, rest: "Iterator[Problem]", found: Found, path: str) -> ModelError:
+    """Return the error of the first problem; of a Lambda it names the others, so that one look tells them all."""
+    message, hint = f"'{path}' is refused: {problem.sentence}", problem.hint
+    if problem.hint is REPLACE:
+        for _ in rest:
+            pass
+        lambdas = list(dict.fromkeys(name for name in found.lambdas if name not in found.replaced))
+        others = lambdas[1:]
+        listed = ", ".join(f"'{name}'" for name in others[:5]) + (", …" if others[5:] else "")
+        message += f"; so do {listed}" if others else ""
+        hint += f": {suggestion(lambdas[:6])}"
+    return ModelError(message, hint=hint, reason=problem.reason)
 
 
 def check_sizes(found: Found, numbers: int, path: str) -> None:
@@ -99,6 +104,7 @@ def _problems(config: Any, rules: Rules, found: Found) -> Iterator[Problem]:
                 layer, custom = _layer_of(node, layer), not _known(node)
                 if _replaced(node, rules):
                     found.lambdas.append(layer)
+                    found.replaced.add(layer)
                     continue
                 if node["class_name"] == "Lambda":
                     found.lambdas.append(layer)

@@ -13,11 +13,10 @@ import h5py
 from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5t, h5z
 
 from saliency_cli.errors import ModelError
+from saliency_cli.models.limits import swollen
 
 OBJECTS = 100_000
 DEPTH = 64
-EXPANSION = 64
-EXPANSION_FLOOR = 64 << 20
 CHUNK_BYTES = 256 << 20
 ATTRIBUTE_BYTES = 64 << 20
 OPAQUE_BYTES = 16
@@ -28,25 +27,31 @@ _PLAIN_TYPES = {h5t.INTEGER, h5t.FLOAT, h5t.STRING, h5t.ENUM, h5t.OPAQUE}
 
 @dataclass(frozen=True)
 class Contents:
-    """How many numbers an HDF5 file holds, and the text of its model configuration where there is one."""
+    """How many numbers each array of an HDF5 file holds, and its model configuration's text where there is one."""
 
-    numbers: int
+    arrays: dict[str, int]
     config: str | None
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers the file holds."""
+        return sum(self.arrays.values())
 
 
 def check_hdf5(source: Any, path: str, size: int, max_bytes: int) -> Contents:
     """Walk an HDF5 file, open for reading, of `size` bytes. Raises `ModelError` for links, outside data and bombs."""
-    numbers, declared = 0, 0
+    arrays: dict[str, int] = {}
+    declared = 0
     with h5py.File(source, "r") as file:
         for name, item in _walk(file.id, path):
             _read_attributes(item, name, path)
             if isinstance(item, h5d.DatasetID):
                 held = _check_dataset(item, name, path, size)
                 declared += held * item.dtype.itemsize
-                numbers += held
-                if declared > min(max_bytes, max(EXPANSION_FLOOR, EXPANSION * size)):
+                arrays[name.lstrip("/")] = held
+                if declared > max_bytes or swollen(declared, size):
                     raise _refused(path, f"its arrays are declared larger than {declared:,} bytes", "refused-size")
-        return Contents(numbers, _config(file))
+        return Contents(arrays, _config(file))
 
 
 def _config(file: h5py.File) -> str | None:
@@ -112,7 +117,7 @@ def _check_dataset(item: h5d.DatasetID, name: str, path: str, size: int) -> int:
     shape = item.shape or ()
     held = math.prod(shape)
     declared, stored = held * kind.get_size(), item.get_storage_size()
-    if declared > EXPANSION_FLOOR and declared > EXPANSION * stored:
+    if swollen(declared, stored):
         raise _refused(path, f"'{shown}' declares {declared:,} bytes and stores {stored:,}", "refused-size")
     _read_once(item, creation, kind.get_size(), held, size, path, shown)
     return held

@@ -8,9 +8,7 @@ here that is a message. It never says that a file is safe: only that no known ri
 import contextlib
 import json
 import os
-import re
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -21,9 +19,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from saliency_cli.errors import ModelError
+from saliency_cli.models.limits import GRAPH_BYTES, WEIGHT_BYTES
+from saliency_cli.models.screening.place import graph_size, local_size
 
-MAX_BYTES = 4 << 30
+MAX_BYTES = WEIGHT_BYTES
 MEMORY = 1 << 30
+_GRAPH_COPIES = 3
 _SECONDS = 5
 _BYTES_A_SECOND = 20 << 20
 _WAIT = 4
@@ -33,7 +34,6 @@ _START = (
     "import json,sys;r=json.loads(sys.argv[1]);sys.path+=r['places'];"
     "from saliency_cli.models.screening.child import main;main(r)"
 )
-_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,26 @@ class Reading:
     def __init__(self, process: "subprocess.Popen[bytes]", path: str, seconds: int) -> None:
         self._process, self._path, self._seconds = process, path, seconds
         self._deadline = time.monotonic() + _WAIT * seconds
-        self._screened: Screened | None = None
+        self._told: dict[str, Any] | None = None
 
     def result(self) -> Screened:
         """Wait for the reading. Raises `ModelError` for a model that was refused or is damaged."""
-        if self._screened is None:
+        told = self.answer()
+        if "error" in told:
+            raise ModelError(**{"message": "", **told["error"]})
+        return _screened(told["read"])
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for what the other process says. Raises `ModelError` where it ended without a word."""
+        if self._told is None:
             try:
                 answer, _ = self._process.communicate(timeout=max(0.0, self._deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 raise self._hung() from None
             finally:
                 self.close()
-            self._screened = self._parsed(answer)
-        return self._screened
+            self._told = self._parsed(answer)
+        return self._told
 
     def close(self) -> None:
         """End the reading, whether or not it is done."""
@@ -88,13 +95,13 @@ class Reading:
     ) -> None:
         self.close()
 
-    def _parsed(self, answer: bytes) -> Screened:
+    def _parsed(self, answer: bytes) -> dict[str, Any]:
         code = self._process.returncode
         killed = (-signal.SIGKILL, -getattr(signal, "SIGXCPU", 0)) if os.name == "posix" else ()
         if code in killed:
             raise self._hung()
         try:
-            told = json.loads(answer)
+            told: dict[str, Any] = json.loads(answer)
         except ValueError:
             if code == 1:
                 raise ModelError(
@@ -103,9 +110,7 @@ class Reading:
                     reason="screening",
                 ) from None
             raise _damaged(self._path, "the HDF5 library crashed while reading it") from None
-        if "error" in told:
-            raise ModelError(**{"message": "", **told["error"]})
-        return _screened(told["read"])
+        return told
 
     def _hung(self) -> ModelError:
         return _damaged(self._path, f"reading it did not end within {self._seconds} s")
@@ -123,14 +128,21 @@ def _screened(told: dict[str, Any]) -> Screened:
 
 
 def start(
-    path: Path, *, trust: bool, custom: bool = False, replaced: tuple[str, ...] = (), max_bytes: int = MAX_BYTES
+    path: Path,
+    *,
+    trust: bool,
+    custom: bool = False,
+    replaced: tuple[str, ...] = (),
+    max_bytes: int = MAX_BYTES,
+    describe: dict[str, Any] | None = None,
 ) -> Reading:
     """Begin to read a model for danger. Raises `ModelError` for what is no file or directory of this machine.
 
     `trust` lifts the rules about code and nothing else; `custom` says that a file with the model's own
     classes was given; `replaced` names the Lambda layers that will be replaced before the model is built.
+    `describe`, options of opening, asks what the model is as well.
     """
-    size = _local(path)
+    size = local_size(path)
     seconds = _SECONDS + size // _BYTES_A_SECOND
     request = {
         "path": os.fspath(path),
@@ -138,9 +150,10 @@ def start(
         "custom": custom,
         "replaced": list(replaced),
         "max_bytes": max_bytes,
-        "memory": MEMORY,
+        "memory": MEMORY + _GRAPH_COPIES * min(graph_size(path), GRAPH_BYTES),
         "seconds": seconds,
         "places": _places(),
+        "describe": describe,
     }
     command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _START, json.dumps(request)]
     try:
@@ -170,39 +183,13 @@ def require_same(screened: Screened, sha256: str, path: Path) -> None:
         )
 
 
-def _local(path: Path) -> int:
-    """Return the size of a file of this machine; 0 for a directory. Raises `ModelError` for anything else."""
-    try:
-        found = path.stat()
-    except (OSError, ValueError):
-        found = None
-    if found is None:
-        if _REMOTE.match(os.fspath(path)):
-            raise ModelError(
-                f"'{path}' is an address, and models are never downloaded",
-                hint="download it yourself and give the file",
-                reason="refused-remote",
-            )
-        from saliency_cli.models.recognition import recognise
-
-        recognise(path)
-        raise ModelError(f"'{path}' can't be read", hint="is it a file you may read?", reason="unreadable")
-    if stat.S_ISDIR(found.st_mode):
-        return 0
-    if not stat.S_ISREG(found.st_mode):
-        raise ModelError(
-            f"'{path}' is refused: it is no plain file", hint="save the model in a file", reason="refused-file"
-        )
-    return found.st_size
-
-
 def _places() -> list[str]:
     """Return where the other process finds h5py, NumPy and this package: it has no other search path."""
     places = []
-    for name in ("numpy", "h5py", "saliency_cli"):
+    for name in ("numpy", "h5py", "google.protobuf", "saliency_cli"):
         found = find_spec(name)
         if found is not None and found.origin is not None:
-            places.append(str(Path(found.origin).parent.parent))
+            places.append(str(Path(found.origin).parents[1 + name.count(".")]))
     return list(dict.fromkeys(places))
 
 

@@ -8,11 +8,11 @@ import zipfile
 from typing import IO
 
 from saliency_cli.errors import ModelError
+from saliency_cli.models.limits import JSON_BYTES
 
 MEMBERS = 2_000
 RATIO = 100
 RATIO_FLOOR = 8 << 20
-CONFIG_BYTES = 64 << 20
 ASSET_BYTES = 1 << 30
 WEIGHTS = "model.weights.h5"
 
@@ -41,7 +41,7 @@ def check_members(archive: zipfile.ZipFile, path: str, max_bytes: int) -> None:
         )
 
 
-def read_member(archive: zipfile.ZipFile, name: str, path: str, limit: int = CONFIG_BYTES) -> bytes:
+def read_member(archive: zipfile.ZipFile, name: str, path: str, limit: int = JSON_BYTES) -> bytes:
     """Read a member whole, stopping at a limit whatever size the archive declares."""
     with archive.open(name) as file:
         data = file.read(limit + 1)

@@ -18,8 +18,8 @@ def first_calls(entries: list[Config], config: Config) -> dict[str, int]:
     layer whose call 0 nobody refers to is one of those.
     """
     used: dict[str, set[int]] = {}
-    for references in (*(entry.get("inbound_nodes") for entry in entries), config.get("output_layers")):
-        for name, call, _ in _references(references):
+    for calls in (*(entry.get("inbound_nodes") for entry in entries), config.get("output_layers")):
+        for name, call, _ in references(calls):
             used.setdefault(name, set()).add(call)
     models = {
         layer_name(entry) for entry in entries if entry.get("class_name") in ("Model", "Functional", "Sequential")
@@ -39,7 +39,7 @@ def find_calls(entry: Config, first: Mapping[str, int]) -> list[Config]:
         tensors, options = _new_form(node, written) if isinstance(node, Mapping) else _old_form(node)
         options = {snake(key): value for key, value in options.items()}
         initial = options.pop("initial_state", None)
-        states = [_tensor(reference, first) for reference in _references(initial)]
+        states = [_tensor(reference, first) for reference in references(initial)]
         args = [_tensor(reference, first) for reference in tensors]
         if kind in _RECURRENT and len(args) > 1:
             args, states = args[:1], [*args[1:], *states]
@@ -50,7 +50,7 @@ def find_calls(entry: Config, first: Mapping[str, int]) -> list[Config]:
 
 def find_ends(value: Any, first: Mapping[str, int]) -> list[list[Any]]:
     """Return the inputs or outputs of a model as `[name, call, tensor]`."""
-    return [_tensor(reference, first)["config"]["keras_history"] for reference in _references(value)]
+    return [_tensor(reference, first)["config"]["keras_history"] for reference in references(value)]
 
 
 def layer_name(entry: Config) -> str:
@@ -69,7 +69,7 @@ def _new_form(node: Mapping[str, Any], written: str) -> tuple[list[Reference], C
             hint="give the Keras model that this one was converted from",
             reason="unsupported-layer",
         )
-    return list(_references(args)), dict(node.get("kwargs") or {})
+    return list(references(args)), dict(node.get("kwargs") or {})
 
 
 def _old_form(node: Any) -> tuple[list[Reference], Config]:
@@ -77,7 +77,7 @@ def _old_form(node: Any) -> tuple[list[Reference], Config]:
     for part in [node] if _is_reference(node) else node:
         if _is_reference(part) and len(part) > 3 and part[3]:
             options.update(part[3])
-    return list(_references(node)), options
+    return list(references(node)), options
 
 
 def _require_plain(options: Config, written: str, kind: str) -> None:
@@ -96,7 +96,7 @@ def _is_reference(value: Any) -> bool:
     return all(isinstance(number, int) and number >= 0 for number in value[1:3])
 
 
-def _references(value: Any) -> Iterator[Reference]:
+def references(value: Any) -> Iterator[Reference]:
     """Find every reference to another layer's call in a nest of lists and objects, in order."""
     if _is_reference(value):
         yield value[0], value[1], value[2]
@@ -109,10 +109,10 @@ def _references(value: Any) -> Iterator[Reference]:
             yield history[0], history[1], history[2]
         else:
             for item in value.values():
-                yield from _references(item)
+                yield from references(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _references(item)
+            yield from references(item)
 
 
 def _tensor(reference: Reference, first: Mapping[str, int]) -> Config:

@@ -15,15 +15,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from saliency_cli.errors import ModelError
 from saliency_cli.models.tfjs.calls import find_calls, find_ends, first_calls, layer_name
 from saliency_cli.models.tfjs.fields import Config, Setting, broken, convert_layer, snake_keys
 from saliency_cli.models.tfjs.inputs import MODELS, batch_shape, first_shape, input_layer, token_inputs, written_name
 
-_MOST_BYTES = 256 * 2**20
 _DEEPEST = 20
 
 
@@ -35,66 +33,6 @@ class Topology:
     notes: tuple[str, ...]
     writer: str
     loss: Any = None
-
-
-def model_file(path: Path) -> Path:
-    """Return the `model.json` meant by a path to it or to the folder it is in."""
-    return path / "model.json" if path.is_dir() else path
-
-
-def recognise(path: Path) -> Literal["layers", "graph"] | None:
-    """Return which kind of TensorFlow.js model a `model.json` or its folder is; None for anything else.
-
-    A Keras architecture alone (`model.to_json()`) has no `modelTopology` and is not one.
-    """
-    file = model_file(path)
-    try:
-        if not file.is_file() or file.stat().st_size > _MOST_BYTES:
-            return None
-        with file.open("rb") as opened:
-            if not opened.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-                return None
-        document = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    topology = document.get("modelTopology")
-    if not isinstance(topology, Mapping):
-        return None
-    if isinstance(topology.get("node"), list):
-        return "graph"
-    keys = {"model_config", "modelConfig", "class_name", "className"}
-    return "layers" if keys & set(topology) else None
-
-
-def read_document(path: Path) -> tuple[bytes, Config]:
-    """Return the bytes of a layers-model's `model.json` and what they say. Raises `ModelError` if it is none."""
-    file = model_file(path)
-    if not file.exists():
-        raise ModelError(f"there is no file '{file}'", hint="give model.json or its folder", reason="missing-model")
-    try:
-        if file.stat().st_size > _MOST_BYTES:
-            raise broken(f"'{file.name}' is larger than {_MOST_BYTES:,} bytes")
-        content = file.read_bytes()
-        document = json.loads(content)
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(
-            f"'{file}' is broken or truncated: {str(error)[:200]}",
-            hint="was it copied or downloaded whole?",
-            reason="truncated",
-        ) from None
-    if not isinstance(document, dict) or not isinstance(document.get("modelTopology"), dict):
-        raise ModelError(
-            f"'{file}' is no TensorFlow.js model: it has no modelTopology",
-            hint="an architecture alone has no weights: give the saved model",
-            reason="not-a-model",
-        )
-    if "weightsManifest" not in document:
-        raise ModelError(
-            f"'{file}' names no weights (weightsManifest)",
-            hint="save the model again with its weights",
-            reason="missing-weights",
-        )
-    return content, document
 
 
 def convert(document: Config, shapes: Mapping[str, tuple[int, ...]]) -> Topology:
@@ -119,10 +57,12 @@ def convert(document: Config, shapes: Mapping[str, tuple[int, ...]]) -> Topology
         )
     training = document.get("trainingConfig") or topology.get("training_config") or {}
     loss = training.get("loss") if isinstance(training, Mapping) else None
-    return Topology(config, tuple(setting.notes), _writer(document, topology), loss)
+    return Topology(config, tuple(setting.notes), writer_of(document), loss)
 
 
-def _writer(document: Config, topology: Config) -> str:
+def writer_of(document: Config) -> str:
+    """Return what wrote a layers-model, and what converted it."""
+    topology = snake_keys(document["modelTopology"])
     version = str(topology.get("keras_version", ""))
     by = str(document.get("generatedBy") or (version if version.startswith("tfjs") else f"keras v{version}"))
     converter = document.get("convertedBy")

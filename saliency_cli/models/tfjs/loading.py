@@ -8,9 +8,12 @@ more than one sample) or missing (embeddings, masks, dilated convolutions, batch
 scale or centre).
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import math
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,8 @@ from saliency_cli.models.options import OpenOptions
 from saliency_cli.models.settings_guard import guarded
 from saliency_cli.models.tfjs.assigning import assign
 from saliency_cli.models.tfjs.building import build
-from saliency_cli.models.tfjs.config import Topology, convert, model_file, read_document
+from saliency_cli.models.tfjs.config import Topology, convert
+from saliency_cli.models.tfjs.document import model_file, read_document
 from saliency_cli.models.tfjs.fields import snake
 from saliency_cli.models.tfjs.metadata import Metadata, read_metadata
 from saliency_cli.models.tfjs.stock import OWN
@@ -46,7 +50,7 @@ def load(path: Path, options: OpenOptions) -> Model:  # noqa: ARG001 - nothing i
     topology = convert(document, {name: tuple(array.shape) for name, array in weights.items()})
     numbers = sum(array.size for array in weights.values())
     safe = keras.src.saving.serialization_lib.SafeModeScope(True)
-    with guarded(path, numbers), safe, keras.saving.custom_object_scope(OWN):
+    with guarded(path, numbers), safe, keras.saving.custom_object_scope(OWN), _masks_dropped():
         live, slots = build(topology.config)
         assign(slots, weights)
     model = wrap(
@@ -79,8 +83,21 @@ def _with_facts(model: Model, live: Any, topology: Topology, metadata: Metadata)
         clues = {spec.name: (declared, *clues.get(spec.name, ())) for spec in model.inputs if spec.floating}
     losses = losses_by_output(_snake_losses(topology.loss), model.outputs)
     return dataclasses.replace(
-        model, losses=losses, notes=tuple(notes), clues=clues, class_names=tuple(metadata.class_names)
+        model,
+        forward=_masks_dropped()(model.forward),
+        losses=losses,
+        notes=tuple(notes),
+        clues=clues,
+        class_names=tuple(metadata.class_names),
     )
+
+
+@contextlib.contextmanager
+def _masks_dropped() -> Iterator[None]:
+    """Keep Keras from warning that a layer takes no notice of a mask: in TensorFlow.js it doesn't either."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"(?s)Layer '.*does not support masking")
+        yield
 
 
 def activation_bytes(live: Any) -> int:
