@@ -337,7 +337,10 @@ def test_importing_costs_nothing():
 
 
 def test_what_is_public():
-    assert set(sal.__all__) == {"Attribution", "SaliencyModel", "__version__", "attribute", "load", "wrap"}
+    assert set(sal.__all__) == {
+        *("Attribution", "SaliencyModel", "__version__", "attribute", "load", "wrap"),
+        *("check", "compare", "evaluate"),
+    }
     assert all(getattr(sal, name).__doc__ for name in sal.__all__ if name != "__version__")
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         _ = sal.lod
