@@ -29,7 +29,9 @@ class RuleRecord(Struct, kw_only=True):
     became `value` (`each`: every input is held to the bound, `value` is the worst). `bound` is the
     policy's key (`max-increase`), `allowed` its number, `limit` the absolute number `value` is held to
     (from the baseline, where the bound is relative), `comparison` how (`<=`). `difference` is value −
-    baseline, `change` that over |baseline|. `interval` is the bootstrap's 95 % interval of `value`.
+    baseline, `change` that over |baseline|. `interval` is the bootstrap's 95 % interval of `value`,
+    `change_interval` that of what a bound relative to the baseline holds: of `change`, for `max-delta` of
+    `difference`, inputs drawn together with what they were.
     `failures` counts the inputs that break an `each` rule, of `n`. `verdict` `error`: the rule could not
     be judged, and `message` says why and what to type next.
     """
@@ -48,6 +50,7 @@ class RuleRecord(Struct, kw_only=True):
     difference: float | None = None
     change: float | None = None
     interval: tuple[float, float] | None = None
+    change_interval: tuple[float, float] | None = None
     n: int = 0
     failures: int = 0
     allowed_failures: int = 0

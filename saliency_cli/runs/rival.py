@@ -78,12 +78,16 @@ def open_rival(request: ComputeRequest, listen: Listener, open_engine: OpenEngin
     if request.reference is None:
         return None
     method = request.reference_method
+    labelled = request.loss is not None or request.target.strip() == "label"
     other = replace(
         request,
         model=request.reference,
         reference=None,
         metrics=(),
         masks=None,
+        # The metrics read the first model's labels; of the second only its map is asked.
+        label=request.label if labelled else None,
+        labels=request.labels if labelled else None,
         methods=(method,) if method else request.methods,
         options=request.reference_options if method else request.options,
     )

@@ -1,0 +1,1 @@
+"""`saliency check` and `saliency init`: a policy, a baseline, rules, verdicts."""
