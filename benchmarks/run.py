@@ -13,7 +13,7 @@ from common import CORES, FOLDER, Row, table
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
-SCRIPTS = ("startup", "cold", "opening", "engine", "throughput", "memory")
+SCRIPTS = ("startup", "cold", "opening", "engine", "throughput", "checking", "memory")
 
 
 def main() -> None:

@@ -1,14 +1,17 @@
-"""Write the generated pages: the command line's help, and the story of every method.
+"""Write the generated pages: the command line's help, and the story of every method and metric.
 
 `make docs` writes them; a test fails when they are out of date.
 """
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from click.testing import CliRunner
 
-from saliency_cli.cli.group import saliency
+from saliency_cli.cli.group import COMMANDS, saliency
+from saliency_cli.registry import Registry
+from saliency_cli.runs.needs import METRICS
 from saliency_cli.runs.settings import METHODS
 
 HERE = Path(__file__).parent
@@ -18,7 +21,7 @@ WIDTH = 100
 def command_line() -> str:
     """Return the help of every command."""
     page = ["# Command line", "", "Written by `make docs` from the commands' own help.", ""]
-    for words in ([], ["compute"], ["inspect"], ["methods"], ["completion"]):
+    for words in ([], *([name] for name in COMMANDS)):
         name = " ".join(["saliency", *words])
         result = CliRunner().invoke(saliency, [*words, "--help"], prog_name="saliency", terminal_width=WIDTH)
         page += [f"## {name}", "", "```text", result.output.rstrip(), "```", ""]
@@ -29,16 +32,38 @@ def methods() -> str:
     """Return every method's story and options."""
     page = ["# Methods", "", "Written by `make docs` from the methods' own files in `saliency_cli/methods/`.", ""]
     for name in METHODS.names():
-        page += [f"## {name}", "", METHODS.summary(name), "", "```text", METHODS.story(name), "```", ""]
-        options = METHODS.options(name)
-        if options:
-            page += ["| option | default | what it sets |", "| --- | --- | --- |"]
-            page += [f"| `{option.name}` | `{option.default}` | {option.help} |" for option in options]
-            page += [""]
+        page += _plugin(METHODS, name, [])
     return "\n".join(page)
 
 
-PAGES = {"command-line.md": command_line, "methods.md": methods}
+def metrics() -> str:
+    """Return every metric's story, what it needs and its options."""
+    page = ["# Metrics", "", "Written by `make docs` from the metrics' own files in `saliency_cli/metrics/`.", ""]
+    for name in METRICS.names():
+        metric = METRICS.build(name, {})
+        facts = (
+            ("better", metric.better),
+            ("range", f"{metric.lowest:g} to {metric.highest:g}"),
+            ("unit", metric.unit or "none"),
+            ("needs", ", ".join(sorted(metric.needs)) or "nothing"),
+            ("cost", metric.cost),
+        )
+        page += _plugin(METRICS, name, [f"- {key}: {value}" for key, value in facts])
+    return "\n".join(page)
+
+
+def _plugin(registry: Registry[Any], name: str, facts: list[str]) -> list[str]:
+    lines = [f"## {name}", "", registry.summary(name), "", "```text", registry.story(name), "```", ""]
+    lines += [*facts, ""] if facts else []
+    options = registry.options(name)
+    if options:
+        lines += ["| option | default | what it sets |", "| --- | --- | --- |"]
+        lines += [f"| `{option.name}` | `{option.default}` | {option.help} |" for option in options]
+        lines += [""]
+    return lines
+
+
+PAGES = {"command-line.md": command_line, "methods.md": methods, "metrics.md": metrics}
 
 
 def main() -> None:

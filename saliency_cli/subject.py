@@ -31,6 +31,14 @@ class Reference:
     scores: Array = field(default_factory=lambda: np.empty(0))
 
 
+class Rerun(Protocol):
+    """The map's own method, run again by another trace or about other classes than the map's target."""
+
+    def __call__(self, sample: Sample, trace: Trace, weights: Array | None = None, /) -> Attributing:
+        """Yield asks, receive answers, return the explanation; `weights` are class weights, in the run's space."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Subject:
     """One sample with one map of it, as a metric sees them.
@@ -44,8 +52,8 @@ class Subject:
     without classes; `label` the true class where the user gave one. `limits`: differentiated input → the
     lowest and highest valid value in the model's units, arrays that broadcast with the input. `mask`
     marks the object, boolean, of `plane`'s shape. `depth` is how many layers hold weights that can be
-    drawn anew. `attribute(sample, trace)` runs the map's own method again. `logit_space` is the trace's
-    space that `logits` are read in: `output` where the model's end has none of its own.
+    drawn anew. `attribute` runs the map's own method again. `logit_space` is the trace's space that `logits`
+    are read in: `output` where the model's end has none of its own.
     """
 
     sample: Sample
@@ -57,7 +65,7 @@ class Subject:
     logits: Array
     scores: Array
     top: int
-    attribute: Callable[[Sample, Trace], Attributing]
+    attribute: Rerun
     channels: int | None = None
     label: int | None = None
     limits: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
@@ -75,6 +83,10 @@ class Subject:
     def again(self, arrays: Arrays, trace: Trace = GRADIENT) -> Attributing:
         """Run the method on a perturbed copy, with the noise draws of the unperturbed sample."""
         return self.attribute(self.sample.at(arrays), trace)
+
+    def about(self, weights: Array) -> Attributing:
+        """Run the method on the sample as it is, about other classes."""
+        return self.attribute(self.sample, GRADIENT, weights)
 
     def one(self, index: int) -> Array:
         """Return the class weights of one class alone."""
@@ -149,6 +161,13 @@ NOT_FINITE = "the model gives no finite value at a perturbed point"
 def is_rounding(changes: Array, value: float) -> bool:
     """Whether changes of a float32 number of about this value are no larger than its rounding."""
     return float(np.abs(changes).max(initial=0.0)) <= 1e-6 * abs(value)
+
+
+def why_blank(plane: Array, what: str = "the map") -> str:
+    """Return why a map says nothing of any place, or nothing where it does."""
+    if not np.isfinite(plane).all():
+        return f"{what} is not finite"
+    return "" if np.any(plane) else f"{what} is zero everywhere"
 
 
 def plain(value: float, note: str = "") -> Measurement:

@@ -8,7 +8,8 @@ When it misleads
     Sparse is not right: a map of one wrong pixel has the highest value.
 
 Source
-    Hurley & Rickard 2009, Comparing Measures of Sparsity; Chalasani et al. 2020, arXiv:1810.06583, section 5.
+    Hurley & Rickard 2009, Comparing Measures of Sparsity, arXiv:0811.4706; Chalasani et al. 2020,
+    arXiv:1810.06583, section 5.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from saliency_cli.subject import Better, Measurement, Need, Subject, plain
+from saliency_cli.subject import Better, Measurement, Need, Subject, plain, why_blank
 
 __all__ = ["Gini"]
 
@@ -34,8 +35,9 @@ class Gini:
 
     def measure(self, subject: Subject) -> Measurement:
         """Sort the map's values."""
+        blank = why_blank(subject.plane)
+        if blank:
+            return plain(np.nan, blank)
         values = np.sort(subject.plane, axis=None)
-        total, d = values.sum(), values.size
-        if not total > 0:
-            return plain(np.nan, "the map is zero everywhere")
-        return plain(((2 * np.arange(1, d + 1) - d - 1) * values).sum() / (d * total))
+        d = values.size
+        return plain(max(((2 * np.arange(1, d + 1) - d - 1) * values).sum() / (d * values.sum()), 0.0))
