@@ -26,13 +26,27 @@ class Trace:
     `gradient` off: values and top classes only, a forward pass. `space`: the target is read in this
     space (`logit`, `probability`, `log-probability`) instead of the run's own space or loss.
     `randomised` `(seed, depth)`: by the model whose `depth` layers nearest the output are drawn anew.
+    `layer`: the outputs of these layers are told, and differentiated by in place of the inputs. With `cut`
+    points are written there too: what is asked is the part of the model behind them, and what reaches the
+    target around them is as in the sample. `unit` `(layer, index)`: the target is one unit of a layer, or with
+    a channel's index alone that channel's mean over places. `biases`: what each constant that the model adds
+    contributes is told, in two maps. `rule`: what goes back from the target goes by this rule of
+    `autodiff/rules/` (`guided`, `lrp:dense=epsilon`) instead of by the derivative.
     """
 
-    layer: str | None = None
+    layer: tuple[str, ...] = ()
     rule: str | None = None
     gradient: bool = True
     space: str | None = None
     randomised: tuple[int, int] | None = None
+    cut: bool = False
+    unit: tuple[str, tuple[int, ...]] | None = None
+    biases: bool = False
+
+
+def against(reference: int, name: str) -> str:
+    """Return the name under which a point's k-th reference holds an input, beside the point's own."""
+    return f"reference {reference}: {name}"
 
 
 GRADIENT = Trace()
@@ -47,7 +61,9 @@ class Ask:
     floating input's shape. `weights` is `(n,)`: the answer holds `Σ wᵢ gᵢ`, and with `squares` also
     `Σ wᵢ gᵢ²`, both accumulated in float64; with `each` every gradient, float32. `unperturbed` says that
     the only point is the sample itself, whose value and gradient may be known already. `about`: another
-    target than the sample's own, as weights over the output's classes `(classes,)`.
+    target than the sample's own, as weights over the output's classes `(classes,)`. `shapes`: layer → its
+    output's shape, for a trace cut there: `out` then holds those layers instead of the inputs. `references`:
+    how many further points a rule compares each point with; `out[against(k, name)]` takes the k-th one's inputs.
     """
 
     n: int
@@ -58,6 +74,8 @@ class Ask:
     trace: Trace = GRADIENT
     unperturbed: bool = False
     about: Array | None = None
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    references: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +86,12 @@ class Answer:
     (−1 where the output has no classes). `gradients` and `squares`: floating input → float64 array of
     the input's shape, empty for a trace without gradients. `each`: floating input → `(n, *shape)` float32.
     `logits` `(classes,)`: of an ask of one point, where the engine tells them.
+
+    Of a trace with layers, `gradients`, `squares` and `each` hold a layer's path → arrays of its output's shape,
+    channels last whatever the model's own order; `activations` `Σ wᵢ aᵢ` of its outputs, float64, and
+    `each_activation` each output, float32. `depends`: layer → the floating inputs it depends on. Of a trace
+    with biases, `activations` holds an operation → `(*places, 2)`, see `autodiff/biases.py`; of one with a rule,
+    what the rule tells, by name: numbers, each summed like the gradients.
     """
 
     values: Array
@@ -76,6 +100,9 @@ class Answer:
     squares: Arrays = field(default_factory=dict)
     each: Arrays = field(default_factory=dict)
     logits: Array = field(default_factory=lambda: np.empty(0))
+    activations: Arrays = field(default_factory=dict)
+    each_activation: Arrays = field(default_factory=dict)
+    depends: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,12 +158,14 @@ class Explanation:
 
     `values`: floating input → attribution, float32, the input's own shape, signed and un-normalised.
     `details`: numbers worth recording (`completeness_gap`, `top_changed`, …). `flags`: reasons not to
-    trust the map, as short stable words.
+    trust the map, as short stable words. `layers`: layer → the map as it was found there, before it was
+    resized to the input, float32.
     """
 
     values: Arrays
     details: Mapping[str, float] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    layers: Arrays = field(default_factory=dict)
 
 
 Attributing = Generator[Ask, Answer, Explanation]
@@ -198,24 +227,51 @@ def solve(
 
 
 def answer(ask: Ask, function: Callable[[Arrays], tuple[float, Arrays]], sample: Sample) -> Answer:
-    """Return a plain function's answer to an ask."""
-    points = {name: np.empty_like(sample.inputs[name]) for name in sample.floating}
-    shapes = {name: points[name].shape for name in sample.floating}
+    """Return a plain function's answer to an ask. Its only layers are its inputs, each under its own name."""
+    trace = ask.trace
+    points = {name: np.empty_like(sample.inputs[name]) for name in (trace.layer if trace.cut else sample.floating)}
+    by = trace.layer or sample.floating
+    shapes = {name: sample.inputs[name].shape for name in by}
     gradients = {name: np.zeros(shape) for name, shape in shapes.items()}
     squares = {name: np.zeros(shape) for name, shape in shapes.items()}
     each = {name: np.empty((ask.n, *shape), np.float32) for name, shape in shapes.items()}
+    activations = {name: np.zeros(shapes[name]) for name in trace.layer}
+    each_activation = {name: np.empty((ask.n, *shapes[name]), np.float32) for name in trace.layer}
     values = np.empty(ask.n)
     for i in range(ask.n):
         ask.point(i, points)
-        values[i], found = function({**sample.inputs, **points})
-        if not ask.trace.gradient:
+        arrays = {**sample.inputs, **points}
+        values[i], found = function(arrays)
+        for name in trace.layer:
+            activations[name] += ask.weights[i] * arrays[name]
+            each_activation[name][i] = arrays[name]
+        if trace.unit is not None:
+            values[i], found = _unit(trace.unit, arrays, sample.floating)
+        if not trace.gradient:
             continue
-        for name in sample.floating:
+        for name in by:
             each[name][i] = found[name]
             if ask.weights[i]:
                 gradients[name] += ask.weights[i] * found[name]
                 squares[name] += ask.weights[i] * np.square(found[name], dtype=np.float64)
+    layered: dict[str, Any] = {
+        "activations": activations,
+        "each_activation": each_activation if ask.each else {},
+        "depends": {name: (name,) for name in trace.layer},
+    }
     tops = np.full(ask.n, -1)
-    if not ask.trace.gradient:
-        return Answer(values, tops, {})
-    return Answer(values, tops, gradients, squares if ask.squares else {}, each if ask.each else {})
+    if not trace.gradient:
+        return Answer(values, tops, {}, **layered)
+    return Answer(values, tops, gradients, squares if ask.squares else {}, each if ask.each else {}, **layered)
+
+
+def _unit(unit: tuple[str, tuple[int, ...]], arrays: Arrays, floating: tuple[str, ...]) -> tuple[float, Arrays]:
+    """Return the value of one unit of an input that is taken for a layer, and its gradient."""
+    layer, index = unit
+    gradient = np.zeros(arrays[layer].shape)
+    if len(index) == arrays[layer].ndim:
+        gradient[index] = 1
+    else:
+        gradient[..., index[-1]] = arrays[layer].shape[-1] / arrays[layer].size
+    found = {name: gradient if name == layer else np.zeros(arrays[name].shape) for name in floating}
+    return float((gradient * arrays[layer]).sum()), found

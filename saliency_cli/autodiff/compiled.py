@@ -8,20 +8,24 @@ its weights chosen in the graph, from its own logits.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from saliency_cli.autodiff.backward.ruled import rule_of
+from saliency_cli.autodiff.backward.tracing import Scored, pulled_by_rule
+from saliency_cli.autodiff.biases import find_biases, told
 from saliency_cli.autodiff.disconnected import why_disconnected
 from saliency_cli.autodiff.head import Head, find_head
+from saliency_cli.autodiff.layers import Layers, as_it_was, channels_last
 from saliency_cli.autodiff.losses import Loss, find_loss
-from saliency_cli.autodiff.model import Model
-from saliency_cli.autodiff.packing import Evaluation
+from saliency_cli.autodiff.model import Model, Traced
+from saliency_cli.autodiff.packing import Evaluation, placed
 from saliency_cli.autodiff.randomising import Redrawing, Step, find_steps
 from saliency_cli.autodiff.runtime import tf
-from saliency_cli.differentiable import GRADIENT, VALUES, Array, Trace
+from saliency_cli.differentiable import GRADIENT, VALUES, Array, Trace, against
 from saliency_cli.errors import ModelError
 
 Tensor = Any
@@ -73,6 +77,7 @@ class Compiled:
         self.traced_facts: Facts | None = None
         self._functions: dict[Trace, Any] = {}
         self._redrawing: Redrawing | None = None
+        self._layers: Layers | None = None
 
     def _function(self, trace: Trace) -> Any:
         """Return the compiled function of one trace, tracing it on its first use."""
@@ -93,6 +98,12 @@ class Compiled:
             tf.TensorSpec((self.batch,), tf.bool, "top"),
             truth,
         ]
+        if trace.layer or trace.unit:
+            _ = self.layers  # by a trace of its own, before this one begins
+        if trace.cut:
+            facts = [self.layers.require_leading(path) for path in trace.layer]
+            rows += [tf.TensorSpec((self.batch, *each.shape), tf.float32) for each in facts]
+        rows += [tf.TensorSpec(shape, dtype) for _, shape, dtype in self._references(trace)]
         if trace.randomised:
             rows += [tf.TensorSpec(weight.shape, weight.dtype) for weight in self.model.weights]
 
@@ -110,36 +121,138 @@ class Compiled:
         self, trace: Trace, inputs: list[Tensor], weights: Tensor, top: Tensor, truth: Tensor, *given: Tensor
     ) -> Any:
         named = dict(zip((spec.name for spec in self.model.inputs), inputs, strict=True))
-        watched = [named[name] for name in self.floating]
+        written, given = (given[: len(trace.layer)], given[len(trace.layer) :]) if trace.cut else ((), given)
+        further, given = self._further(trace, named, given)
+        watched = list(written) or [named[name] for name in self.floating]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            if trace.gradient:
+            if (trace.gradient and not trace.rule) or trace.biases:
                 tape.watch(watched)
-            substitutes = {weight.name: value for weight, value in zip(self.model.weights, given, strict=False)}
-            traced = self.model.forward(named, substitutes) if given else self.model.forward(named)
-            head = find_head(_with_classes(traced.outputs[self.output]))
-            if head.output.shape[-1] is None:
-                raise ModelError(
-                    f"the last axis of the output '{self.output}' varies, so it has no number of classes",
-                    hint="save a model whose last layer has a fixed number of units",
-                    reason="varying-classes",
-                )
-            logits = _per_class(head.scores("logit" if head.logits is not None else "output"))
-            tops = tf.argmax(logits, axis=-1)
-            if self._loss and not trace.space:
-                values = _per_sample(self._loss(self._shaped(truth, head), head), self.batch)
-            else:
-                scores = _per_class(head.scores(trace.space or self.space_for(head)))
-                chosen = tf.one_hot(tops, scores.shape[-1], dtype=scores.dtype)
-                rows = tf.where(top[:, None], chosen, tf.cast(weights, scores.dtype))
-                values = tf.reduce_sum(rows * scores, axis=-1)
-        gradients = tape.gradient(values, watched) if trace.gradient else []
+            traced = self._forward(named, dict(zip(trace.layer, written, strict=False)), given)
+            head, logits, tops, scored = self._score(trace, traced, weights, top, truth)
+            values = scored.values
+        taps = {path: traced.layers[self.layers.tensor_name(path)] for path in trace.layer}
+        by = list(written) or list(taps.values()) or watched
+        numbers: dict[str, Tensor] = {}
+        if trace.rule:
+
+            def again(other: Mapping[str, Tensor]) -> Scored:
+                return self._score(trace, self._forward(other, {}, given), weights, top, truth)[-1]
+
+            space = "loss" if scored.scores is None else trace.space or self.space_for(head)
+            gradients, numbers = pulled_by_rule(trace.rule, watched, scored, space, further, again)
+        else:
+            gradients = tape.gradient(values, by) if trace.gradient else []
         if trace == GRADIENT:
             self._traced = traced, head, named, values, gradients
         readable = _per_class(head.scores("probability" if head.logits is not None else "output"))
         if not head.has_classes:
             tops = tf.fill((self.batch,), tf.constant(-1, tf.int64))
-        found = {name: g for name, g in zip(self.floating, gradients, strict=False) if g is not None}
-        return values, tops, logits, readable, {name: tf.convert_to_tensor(g) for name, g in found.items()}
+        found = {
+            name: tf.convert_to_tensor(g)
+            for name, g in zip(trace.layer or self.floating, gradients, strict=False)
+            if g is not None
+        }
+        found, outputs = self._at_layers(trace, taps, found) if trace.layer else (found, numbers)
+        if trace.biases:
+            outputs = self._contributions(tape, scored.end, values, named)
+        return values, tops, logits, readable, found, outputs
+
+    def _score(
+        self, trace: Trace, traced: Traced, weights: Tensor, top: Tensor, truth: Tensor
+    ) -> tuple[Head, Tensor, Tensor, Scored]:
+        """Return a forward pass's head, its logits and top classes, and the target in it."""
+        head = find_head(_with_classes(traced.outputs[self.output]))
+        if head.output.shape[-1] is None:
+            raise ModelError(
+                f"the last axis of the output '{self.output}' varies, so it has no number of classes",
+                hint="save a model whose last layer has a fixed number of units",
+                reason="varying-classes",
+            )
+        logits = _per_class(head.scores("logit" if head.logits is not None else "output"))
+        tops = tf.argmax(logits, axis=-1)
+        if trace.unit is not None:
+            return head, logits, tops, Scored(self._unit(traced, *trace.unit), None, None)
+        if self._loss and not trace.space:
+            loss = _per_sample(self._loss(self._shaped(truth, head), head), self.batch)
+            return head, logits, tops, Scored(loss, None, None)
+        scores = _per_class(head.scores(trace.space or self.space_for(head)))
+        chosen = tf.one_hot(tops, scores.shape[-1], dtype=scores.dtype)
+        rows = tf.where(top[:, None], chosen, tf.cast(weights, scores.dtype))
+        return head, logits, tops, Scored(tf.reduce_sum(rows * scores, axis=-1), scores, rows)
+
+    def _references(self, trace: Trace) -> list[tuple[str, tuple[int | None, ...], str]]:
+        """Return the name, shape and dtype of all that further points of a rule are given as."""
+        count = rule_of(trace.rule).references if trace.rule else 0
+        signature = self.model.signature(self.batch)
+        return [(against(k, name), *signature[name]) for k in range(count) for name in self.floating]
+
+    def _further(
+        self, trace: Trace, named: Mapping[str, Tensor], given: Sequence[Tensor]
+    ) -> tuple[list[dict[str, Tensor]], Sequence[Tensor]]:
+        """Return the inputs of a rule's further points, integers those of the point itself, and what is left."""
+        count = len(self._references(trace))
+        size = len(self.floating)
+        points = [
+            dict(named) | dict(zip(self.floating, given[at : at + size], strict=True)) for at in range(0, count, size or 1)
+        ]
+        return points, given[count:]
+
+    def _at_layers(
+        self, trace: Trace, taps: Mapping[str, Tensor], gradients: Mapping[str, Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the gradients and the outputs of a trace's layers as they are told."""
+        if trace.gradient:
+            for path in trace.layer:
+                self.layers.require_differentiable(path, gradients)
+        if trace.cut:  # written as it is told, and known to whoever wrote it
+            return dict(gradients), {}
+        found = {path: self._told(path, gradient) for path, gradient in gradients.items()}
+        return found, {path: self._told(path, tap) for path, tap in taps.items()}
+
+    def _forward(self, named: Mapping[str, Tensor], written: Mapping[str, Tensor], given: Sequence[Tensor]) -> Traced:
+        """Emit the model with tensors in place of what some layers give out, and of its weights."""
+        changes: dict[str, dict[str, Tensor]] = {}
+        if given:
+            changes["given"] = {w.name: value for w, value in zip(self.model.weights, given, strict=True)}
+        if written:
+            changes["placed"] = {}
+            for path, value in written.items():
+                turned = as_it_was(value, self.layers.facts(path).channels)
+                changes["placed"][self.layers.tensor_name(path)] = tf.cast(turned, self.layers.dtype(path))
+        return self.model.forward(named, **changes)
+
+    def _told(self, path: str, tensor: Tensor) -> Tensor:
+        """Return what a layer gives out, or its gradient, channels last and in a precision that NumPy has."""
+        wide = tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
+        return channels_last(wide, self.layers.facts(path).channels)
+
+    def _contributions(
+        self, tape: Any, scores: Tensor, values: Tensor, named: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Return what each constant that the model adds contributes, by operation."""
+        if scores is values and self._loss:
+            raise ModelError(
+                "a loss is no sum of what inputs and biases contribute",
+                hint="leave --loss away, or --method integrated-gradients",
+                reason="no-score",
+            )
+        inputs = {name: named[name] for name in self.floating}
+        found = find_biases(scores, inputs, self.batch)
+        gradients = tape.gradient(values, [bias.output for bias in found])
+        layers = Layers({}, inputs, scores, self.batch)
+        return {
+            bias.name: told(bias, gradient, layers.channel_axis(bias.output))
+            for bias, gradient in zip(found, gradients, strict=True)
+        }
+
+    def _unit(self, traced: Traced, path: str, index: tuple[int, ...]) -> Tensor:
+        """Return one unit of a layer, or a channel's mean over places, for every row."""
+        output = self._told(path, traced.layers[self.layers.tensor_name(path)])
+        self.layers.require_unit(path, index)
+        if len(index) == output.shape.rank - 1:
+            return output[(slice(None), *index)]
+        places = list(range(1, output.shape.rank - 1))
+        return tf.reduce_mean(output[..., index[-1]], axis=places)
 
     def _shaped(self, truth: Tensor, head: Head) -> Tensor:
         """Give the truth the shape a loss expects: the output's, or a class for each of its places."""
@@ -156,6 +269,7 @@ class Compiled:
     def _facts_of(self, graph: Any) -> Facts:
         traced, head, named, values, gradients = self._traced
         del self._traced
+        self._tapped = traced.layers, {name: named[name] for name in self.floating}, values
         lost = [name for name, g in zip(self.floating, gradients, strict=True) if g is None]
         classes = 2 if head.kind == "binary" else int(head.output.shape[-1])
         return Facts(
@@ -170,11 +284,24 @@ class Compiled:
         )
 
     @property
+    def _own_space(self) -> str:
+        """The space targets are read in where an ask names none."""
+        return self.space or ("logit" if self.facts.logits_found else "output")
+
+    @property
     def facts(self) -> Facts:
         """What tracing told, tracing now if need be."""
         self._function(GRADIENT)
         assert self.traced_facts is not None
         return self.traced_facts
+
+    @property
+    def layers(self) -> Layers:
+        """What the plain trace tells of the model's layers, traced now if need be."""
+        if self._layers is None:
+            self._function(GRADIENT)
+            self._layers = Layers(*self._tapped, self.batch)
+        return self._layers
 
     @property
     def redrawing(self) -> Redrawing:
@@ -195,17 +322,25 @@ class Compiled:
         self, inputs: Mapping[str, Array], weights: Array, top: Array, truth: Array, trace: Trace = GRADIENT
     ) -> Evaluation:
         """Evaluate one full batch by one trace."""
+        if trace.space is not None and not self._loss and trace.space == self._own_space:
+            trace = replace(trace, space=None)
         function = self._function(trace)
         if trace.space:
             truth = np.zeros(self.batch, np.float32)
         with tf.device(self.device):
             tensors = [tf.constant(inputs[spec.name], spec.dtype) for spec in self.model.inputs]
             arguments = [tf.constant(weights), tf.constant(top), tf.constant(truth)]
+            if trace.cut:
+                arguments += [tf.constant(inputs[placed(path)]) for path in trace.layer]
+            arguments += [tf.constant(inputs[name], dtype) for name, _, dtype in self._references(trace)]
             if trace.randomised:
                 arguments += self.redrawing.given(*trace.randomised)
-            values, tops, logits, scores, gradients = function(tensors, *arguments)
+            values, tops, logits, scores, gradients, activations = function(tensors, *arguments)
         found = {name: gradient.numpy() for name, gradient in gradients.items()}
-        return Evaluation(values.numpy().astype(np.float64), tops.numpy(), logits.numpy(), scores.numpy(), found)
+        outputs = {path: output.numpy() for path, output in activations.items()}
+        depends = {path: self.layers.facts(path).inputs for path in trace.layer}
+        values = values.numpy().astype(np.float64)
+        return Evaluation(values, tops.numpy(), logits.numpy(), scores.numpy(), found, outputs, depends)
 
 
 def _require_connected(facts: Facts, model: Model) -> None:

@@ -10,7 +10,10 @@ Tensor = Any
 
 
 class Traced(NamedTuple):
-    """What a forward pass left in the graph: named output tensors, and each layer's output by path."""
+    """What a forward pass left in the graph: named output tensors, and each layer's output by path.
+
+    A layer that is called several times is there once a call, as `path`, `path#2`, ….
+    """
 
     outputs: Mapping[str, Tensor]
     layers: Mapping[str, Tensor]
@@ -52,8 +55,13 @@ class Weight:
 class Forward(Protocol):
     """A forward pass, emitted into the graph being traced."""
 
-    def __call__(self, inputs: Mapping[str, Tensor], given: Mapping[str, Tensor] = ...) -> Traced:
-        """Take named input tensors with a batch axis; `given` stand for the weights of those names."""
+    def __call__(
+        self, inputs: Mapping[str, Tensor], given: Mapping[str, Tensor] = ..., placed: Mapping[str, Tensor] = ...
+    ) -> Traced:
+        """Take named input tensors with a batch axis.
+
+        `given` stand for the weights of those names, those `placed` for what the layers of those paths give out.
+        """
         ...
 
 

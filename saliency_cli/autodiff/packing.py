@@ -13,11 +13,12 @@ from collections import deque
 from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from saliency_cli.differentiable import GRADIENT, Answer, Array, Arrays, Ask, Sample, Trace
+from saliency_cli.differentiable import GRADIENT, Answer, Array, Arrays, Ask, Sample, Trace, against
 from saliency_cli.errors import InputError, SaliencyError
 
 
@@ -26,7 +27,8 @@ class Evaluation(NamedTuple):
 
     `values` `(batch,)` float64, `tops` `(batch,)` int (−1 without classes), `logits` and `scores`
     `(batch, classes)` (the scores as a user reads them: probabilities where the head gives them), and
-    the gradient of each differentiated input, `(batch, *shape)`.
+    the gradient of each differentiated input, `(batch, *shape)`. A trace with layers gives theirs instead,
+    beside `activations`, and tells which floating inputs each layer `depends` on.
     """
 
     values: Array
@@ -34,6 +36,13 @@ class Evaluation(NamedTuple):
     logits: Array
     scores: Array
     gradients: Mapping[str, Array]
+    activations: Mapping[str, Array] = MappingProxyType({})
+    depends: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+
+def placed(layer: str) -> str:
+    """Return the name under which a batch holds what is written at a layer, beside its inputs."""
+    return f"layer:{layer}"
 
 
 class Evaluator(Protocol):
@@ -96,12 +105,16 @@ class _Running:
     gradients: dict[str, Array] = field(default_factory=dict)
     squares: dict[str, Array] = field(default_factory=dict)
     each: dict[str, Array] = field(default_factory=dict)
+    activations: dict[str, Array] = field(default_factory=dict)
+    each_activation: dict[str, Array] = field(default_factory=dict)
+    depends: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     logits: Array = field(default_factory=lambda: np.empty(0))
     scores: Array = field(default_factory=lambda: np.empty(0))
 
     def begin(self, query: Query) -> None:
         ask, sample = query.ask, self.job.sample
-        shapes = {name: sample.inputs[name].shape for name in sample.floating} if ask.trace.gradient else {}
+        by_inputs = ask.trace.gradient and not ask.trace.layer
+        shapes = {name: sample.inputs[name].shape for name in sample.floating} if by_inputs else {}
         self.query, self.placed, self.returned = query, 0, 0
         self.values, self.tops = np.empty(ask.n), np.empty(ask.n, np.int64)
         self.gradients = {name: np.zeros(shape) for name, shape in shapes.items()}
@@ -109,11 +122,31 @@ class _Running:
         self.each = (
             {name: np.empty((ask.n, *shape), np.float32) for name, shape in shapes.items()} if ask.each else {}
         )
+        self.activations, self.each_activation, self.depends = {}, {}, {}
+
+    def _make_room(self, found: Evaluation) -> None:
+        """Hold arrays for what is told of layers, whose shapes the first answer tells."""
+        ask, n = self.query.ask, self.query.ask.n
+        for name, array in found.activations.items():
+            self.activations[name] = np.zeros(array.shape[1:])
+            if ask.each:
+                self.each_activation[name] = np.empty((n, *array.shape[1:]), np.float32)
+        for name, array in found.gradients.items() if ask.trace.layer else ():
+            self.gradients[name] = np.zeros(array.shape[1:])
+            if ask.squares:
+                self.squares[name] = np.zeros(array.shape[1:])
+            if ask.each:
+                self.each[name] = np.empty((n, *array.shape[1:]), np.float32)
+        self.depends = found.depends
 
     def take(self, point: int, row: int, found: Evaluation) -> None:
         ask = self.query.ask
         self.values[point], self.tops[point] = found.values[row], found.tops[row]
         weight = float(ask.weights[point])
+        if not self.returned and (ask.trace.layer or found.activations):
+            self._make_room(found)
+        for name, outputs in found.activations.items():
+            self._take_activation(name, point, outputs[row], weight)
         for name, gradients in found.gradients.items():
             gradient = gradients[row]
             if weight == 1:
@@ -128,15 +161,45 @@ class _Running:
             self.logits, self.scores = np.array(found.logits[row]), np.array(found.scores[row])
         self.returned += 1
 
+    def _take_activation(self, name: str, point: int, output: Array, weight: float) -> None:
+        self.activations[name] += np.multiply(output, weight, dtype=np.float64)
+        if self.query.ask.each:
+            self.each_activation[name][point] = output
+
     def reply(self) -> Reply:
-        answer = Answer(self.values, self.tops, self.gradients, self.squares, self.each, self.logits)
+        answer = Answer(
+            self.values,
+            self.tops,
+            self.gradients,
+            self.squares,
+            self.each,
+            self.logits,
+            self.activations,
+            self.each_activation,
+            self.depends,
+        )
         return Reply(answer, self.logits, self.scores)
+
+    @property
+    def key(self) -> Hashable:
+        """What two points of one batch have in common beside their trace: the shapes of all that is given."""
+        shapes = {name: array.shape for name, array in self.job.sample.inputs.items()}
+        shapes |= {placed(layer): shape for layer, shape in self.query.ask.shapes.items()}
+        shapes |= {other: self.job.sample.inputs[name].shape for other, name in self.references.items()}
+        return tuple(sorted(shapes.items()))
+
+    @property
+    def references(self) -> dict[str, str]:
+        """The names of the inputs of the points it is compared with → the input's own."""
+        floating = self.job.sample.floating
+        return {against(k, name): name for k in range(self.query.ask.references) for name in floating}
 
 
 @dataclass(eq=False)
 class _Batch:
-    """A batch buffer being filled, and whose points its rows are."""
+    """A batch buffer being filled, of the shapes that `key` tells, and whose points its rows are."""
 
+    key: Hashable
     inputs: dict[str, Array]
     weights: Array
     top: Array
@@ -171,11 +234,12 @@ class Packer:
             while True:
                 batch: _Batch | None = None
                 while batch is None or len(batch.rows) < self.size:
-                    if any(self._fits(running, batch) for running in waiting):
-                        batch = self._fill(batch, waiting)
+                    last = exhausted or idle or len(waiting) >= _ALIVE * self.size
+                    chosen = self._chosen(batch, waiting, last=last)
+                    if chosen is not None:
+                        batch = self._fill(batch or self._buffer(chosen), waiting)
                         continue
-                    unplaced = sum(running.placed < running.query.ask.n for running in waiting)
-                    if exhausted or idle or unplaced >= self.size or (finished and batch is None):
+                    if last or (finished and batch is None):
                         break
                     job = next(source, _END)
                     exhausted, idle = job is _END, job is None
@@ -200,30 +264,38 @@ class Packer:
         arguments = batch.inputs, batch.weights, batch.top, batch.truth, batch.trace
         return device.submit(self.evaluator, *arguments), batch
 
-    @staticmethod
-    def _key(running: _Running) -> Hashable:
-        return tuple(sorted((name, array.shape) for name, array in running.job.sample.inputs.items()))
+    def _chosen(self, batch: _Batch | None, waiting: list[_Running], *, last: bool) -> _Running | None:
+        """Return whose points go into a batch next: those that fit it, or for a new one those that fill it.
 
-    def _fits(self, running: _Running, batch: _Batch | None) -> bool:
-        if running.placed >= running.query.ask.n:
-            return False
-        if batch is None or not batch.rows:
-            return True
-        return running.query.ask.trace == batch.trace and self._key(running) == self._key(batch.rows[0][0])
+        Points of another trace or shape wait until they fill a batch of their own: one loss gradient a
+        sample among fifty of SmoothGrad would be one padded batch a sample. With `last`, nobody is left to
+        wait for.
+        """
+        if batch is not None:
+            return next((running for running in waiting if _fits(running, batch)), None)
+        unplaced: dict[Hashable, int] = {}
+        for running in waiting:
+            kind = (running.query.ask.trace, running.key)
+            unplaced[kind] = unplaced.get(kind, 0) + running.query.ask.n - running.placed
+        open_ = [running for running in waiting if running.placed < running.query.ask.n]
+        full = (each for each in open_ if unplaced[each.query.ask.trace, each.key] >= self.size)
+        return next(full, open_[0] if last and open_ else None)
 
-    def _fill(self, batch: _Batch | None, waiting: list[_Running]) -> _Batch:
+    def _fill(self, batch: _Batch, waiting: list[_Running]) -> _Batch:
         """Place as many points as fit, first come first served."""
         for running in waiting:
-            if not self._fits(running, batch):
+            if not _fits(running, batch):
                 continue
-            batch = batch or self._buffer(running)
             query, sample = running.query, running.job.sample
             while running.placed < query.ask.n and len(batch.rows) < self.size:
                 row = len(batch.rows)
-                out = {name: batch.inputs[name][row] for name in sample.floating}
+                written = () if query.ask.shapes else sample.floating
+                out = {name: batch.inputs[name][row] for name in written}
+                out |= {layer: batch.inputs[placed(layer)][row] for layer in query.ask.shapes}
+                out |= {other: batch.inputs[other][row] for other in running.references}
                 query.ask.point(running.placed, out)
                 for name, array in sample.inputs.items():
-                    if name not in sample.floating:
+                    if name not in written:
                         batch.inputs[name][row] = array
                 batch.top[row] = query.weights is None and query.truth is None
                 batch.weights[row] = 0 if query.weights is None else query.weights
@@ -232,11 +304,10 @@ class Packer:
                 running.placed += 1
             if len(batch.rows) == self.size:
                 break
-        assert batch is not None
         return batch
 
     def _buffer(self, running: _Running) -> _Batch:
-        spare = self._spare.setdefault(self._key(running), [])
+        spare = self._spare.setdefault(running.key, [])
         # Inputs of open size may all differ: buffers of a few shapes are kept, not of every shape seen.
         while len(self._spare) > _SHAPES_KEPT:
             del self._spare[next(iter(self._spare))]
@@ -247,9 +318,13 @@ class Packer:
             return batch
         arrays = running.job.sample.inputs
         inputs = {name: np.zeros((self.size, *array.shape), array.dtype) for name, array in arrays.items()}
+        for layer, shape in running.query.ask.shapes.items():
+            inputs[placed(layer)] = np.zeros((self.size, *shape), np.float32)
+        for other, name in running.references.items():
+            inputs[other] = np.zeros_like(inputs[name])
         weights = np.zeros((self.size, self.classes), np.float32)
         truth = np.zeros((self.size, *self.truth_shape), np.float32)
-        return _Batch(inputs, weights, np.zeros(self.size, bool), truth, trace)
+        return _Batch(running.key, inputs, weights, np.zeros(self.size, bool), truth, trace)
 
     def _collect(
         self, future: "Future[Evaluation]", batch: _Batch, waiting: list[_Running], finished: deque[Outcome]
@@ -269,7 +344,7 @@ class Packer:
             if running.returned == running.query.ask.n:
                 waiting.remove(running)
                 self._advance(running, running.reply(), waiting, finished)
-        self._spare.setdefault(self._key(batch.rows[0][0]), []).append(batch)
+        self._spare.setdefault(batch.key, []).append(batch)
         batch.rows.clear()
 
     @staticmethod
@@ -289,6 +364,14 @@ class Packer:
             bisect.insort(waiting, running, key=lambda other: other.turn)
 
 
+def _fits(running: _Running, batch: _Batch) -> bool:
+    ask = running.query.ask
+    return running.placed < ask.n and ask.trace == batch.trace and running.key == batch.key
+
+
 _SHAPES_KEPT = 4
+_ALIVE = 4
+"""How many batches' worth of samples may be under way at once."""
+
 _END = object()
 _NOTHING = Query(Ask(0, lambda _, __: None, np.empty(0)))

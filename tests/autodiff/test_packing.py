@@ -300,3 +300,34 @@ def test_a_trace_without_gradients_gives_the_same_values_and_shares_no_batch_wit
         assert values.values.tobytes() == gradient.values.tobytes()
         assert values.tops.tolist() == gradient.tops.tolist()
     assert {batch["trace"] for batch in evaluator.batches} == {GRADIENT, VALUES}
+
+
+def test_a_rare_trace_waits_until_it_fills_a_batch():
+    """One value ask a sample beside twenty gradients: batches of values are full, not one a sample."""
+
+    def both(sample):
+        yield Query(noisy_ask(sample, 20), weights=np.float32([0, 1, 0]))
+        yield Query(noisy_ask(sample, 1, trace=VALUES), weights=np.float32([0, 1, 0]))
+
+    evaluator = NumpyEvaluator(4)
+    run(evaluator, [Job(key, sample, both(sample)) for key, sample in ((k, sample_of(k)) for k in range(16))])
+    kinds = [batch["trace"] for batch in evaluator.batches]
+    assert kinds.count(GRADIENT) == 80
+    assert kinds.count(VALUES) <= 6
+
+
+def test_only_so_many_samples_are_under_way():
+    begun, most = 0, 0
+
+    def jobs():
+        nonlocal begun
+        for key in range(200):
+            begun += 1
+            yield job(key, 3)
+
+    done = 0
+    for _ in Packer(NumpyEvaluator(4), classes=3).run(jobs()):
+        done += 1
+        most = max(most, begun - done)
+    assert done == 200
+    assert most <= 4 * 4 + 1

@@ -1,0 +1,219 @@
+"""Linear operations as relevance rules want them: a product with what scales and shifts it, weights by sign.
+
+A convolution, its bias and an inference batch norm are one layer to relevance: folded into one kernel and one
+shift, else the rule would be used two or three times over what is one sum.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from saliency_cli.autodiff.backward.flow import Flow
+from saliency_cli.autodiff.backward.kinds import BATCH_NORMS, KERNELS
+from saliency_cli.autodiff.backward.walk import no_rule, pulled, replayed
+from saliency_cli.autodiff.runtime import tf
+
+Tensor = Any
+Operation = Any
+Sign = Literal["all", "+", "-", "one", "square"]
+
+_LAST_KEPT = ("Identity", "EnsureShape", "Squeeze", "ExpandDims", "Reshape", "BatchToSpaceND", "BatchToSpace")
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """A product of data with a kernel, times `scale` plus `shift` (each by channel, the last axis).
+
+    `end` is the tensor it ends in, behind `moves` that leave the last axis as it is.
+    """
+
+    operation: Operation
+    data: int
+    end: Tensor
+    scale: Tensor | None = None
+    shift: Tensor | None = None
+    moves: tuple[Operation, ...] = ()
+    made: dict[str, Operation] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        """The data, as one input."""
+        return [self.operation.inputs[self.data]]
+
+    def apply(self, xs: Sequence[Tensor], sign: Sign) -> Tensor | None:
+        """Return the product of data with the kernel's part of a sign, scaled and not shifted."""
+        made = replayed(self.operation, {self.data: xs[0], self._kernel_at: self._kernel(sign)})
+        self.made.setdefault(sign, made)
+        return made.outputs[0]
+
+    def back(self, message: Tensor, sign: Sign) -> list[Tensor] | None:
+        """Return the transposed product with the kernel's part of a sign."""
+        if sign not in self.made:
+            self.apply([self.inputs[0]], sign)
+        found = pulled(self.made[sign], [message])[self.data]
+        return [found]
+
+    def moved_back(self, message: Tensor) -> Tensor:
+        """Bring a message from `end` to the shape of the product itself."""
+        for operation in reversed(self.moves):
+            message = pulled(operation, [message])[0]
+        return message
+
+    @property
+    def _kernel_at(self) -> int:
+        return 1 if self.operation.type == "Conv2DBackpropInput" else 1 - self.data
+
+    def _kernel(self, sign: Sign) -> Tensor:
+        kernel = self.operation.inputs[self._kernel_at]
+        if self.scale is not None:
+            kernel = kernel * _laid_out(self.operation, kernel, self.scale)
+        parts = {
+            "all": lambda: kernel,
+            "+": lambda: tf.nn.relu(kernel),
+            "-": lambda: -tf.nn.relu(-kernel),
+            "one": lambda: tf.ones_like(kernel),
+            "square": lambda: tf.square(kernel),
+        }
+        return parts[sign]()
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """A sum, a mean or a resize: linear, and none of its weights is negative."""
+
+    operation: Operation
+    carried: tuple[int, ...]
+    shift: Tensor | None = None
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        """The data added."""
+        return [self.operation.inputs[i] for i in self.carried]
+
+    def apply(self, xs: Sequence[Tensor], sign: Sign) -> Tensor | None:
+        """Return the sum of other data; no weight is negative."""
+        if sign == "-":
+            return None
+        return replayed(self.operation, dict(zip(self.carried, xs, strict=True))).outputs[0]
+
+    def back(self, message: Tensor, sign: Sign) -> list[Tensor] | None:
+        """Return what each input gets of a message."""
+        if sign == "-":
+            return None
+        found = pulled(self.operation, [message])
+        return [found[i] for i in self.carried]
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """One value times a number plus a number: what a product before it did not take in."""
+
+    operation: Operation
+    data: int
+    shift: Tensor | None
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        """The data, as one input."""
+        return [self.operation.inputs[self.data]]
+
+
+def product_of(flow: Flow, operation: Operation) -> Product | None:
+    """Return the product an operation begins, with all that scales and shifts it; None if it is none."""
+    carried = flow.carried(operation)
+    if operation.type not in KERNELS or len(carried) != 1:
+        return None
+    _require_channels_last(operation)
+    found = Product(operation, carried[0], operation.outputs[0])
+    while True:
+        longer = _longer(flow, found)
+        if longer is None:
+            return found
+        found = longer
+
+
+def _longer(flow: Flow, product: Product) -> Product | None:
+    """Take in the next operation if it is the only reader and scales, shifts, or keeps the last axis."""
+    readers = flow.readers(product.end)
+    if len(readers) != 1 or product.end.name == flow.end.name:
+        return None
+    (operation,) = readers
+    out = operation.outputs[0]
+    if operation.type in _LAST_KEPT:
+        same = operation.inputs[0].shape.rank and out.shape.rank and operation.inputs[0].shape[-1] == out.shape[-1]
+        return replace(product, end=out, moves=(*product.moves, operation)) if same and out.shape[-1] else None
+    change = scale_and_shift(flow, operation)
+    if change is None:
+        return None
+    scale, shift = change
+    parts = [None if part is None else _by_channel(part, out) for part in (scale, shift)]
+    if any(part is None and given is not None for part, given in zip(parts, change, strict=True)):
+        return None
+    scale, shift = parts
+    if scale is not None and not _takes_scale(product.operation, product.data):
+        return None
+    both = product.scale if scale is None else scale if product.scale is None else product.scale * scale
+    moved = product.shift if scale is None or product.shift is None else product.shift * scale
+    whole = moved if shift is None else shift if moved is None else moved + shift
+    return replace(product, end=out, scale=both, shift=whole)
+
+
+def scale_and_shift(flow: Flow, operation: Operation) -> tuple[Tensor | None, Tensor | None] | None:
+    """Return what an operation multiplies its one data input by, and what it adds; None where it is no such thing."""
+    carried = flow.carried(operation)
+    if len(carried) != 1:
+        return None
+    (at,) = carried
+    kind = operation.type
+    if kind in BATCH_NORMS and at == 0 and not operation.get_attr("is_training"):
+        _require_channels_last(operation)
+        _, gamma, beta, mean, variance = operation.inputs
+        scale = gamma * tf.math.rsqrt(variance + operation.get_attr("epsilon"))
+        return scale, beta - mean * scale
+    if kind == "Neg":
+        return tf.constant(-1.0, operation.outputs[0].dtype), None
+    if kind not in ("BiasAdd", "Add", "AddV2", "Sub", "Mul", "RealDiv"):
+        return None
+    if kind == "BiasAdd":
+        _require_channels_last(operation)
+    other = operation.inputs[1 - at]
+    if kind in ("BiasAdd", "Add", "AddV2"):
+        return None, other
+    if kind == "Sub":
+        return (None, -other) if at == 0 else (tf.constant(-1.0, other.dtype), other)
+    if kind == "Mul":
+        return other, None
+    return (1 / other, None) if at == 0 else None
+
+
+def _by_channel(number: Tensor, out: Tensor) -> Tensor | None:
+    """Return a number of every channel as one row, None where it differs from place to place."""
+    shape = number.shape
+    if shape.rank is None or any(length != 1 for length in shape[:-1]):
+        return None
+    if shape.rank and shape[-1] not in (1, out.shape[-1]):
+        return None
+    return tf.reshape(number, (-1,))
+
+
+def _takes_scale(operation: Operation, data: int) -> bool:
+    return operation.type != "Einsum" and (data == 0 or operation.type == "Conv2DBackpropInput")
+
+
+def _laid_out(operation: Operation, kernel: Tensor, scale: Tensor) -> Tensor:
+    """Lay a scale by channel along the kernel's axis of output channels."""
+    if scale.shape[0] == 1:
+        return scale
+    if operation.type == "DepthwiseConv2dNative":
+        return tf.reshape(scale, tf.shape(kernel)[-2:])
+    names = {attribute.name for attribute in operation.op_def.attr}
+    turned = [name for name in ("transpose_b", "adj_y") if name in names]
+    if operation.type == "Conv2DBackpropInput" or any(operation.get_attr(name) for name in turned):
+        return scale[:, None]
+    return scale
+
+
+def _require_channels_last(operation: Operation) -> None:
+    names = {attribute.name for attribute in operation.op_def.attr}
+    if "data_format" in names and operation.get_attr("data_format").startswith((b"NC")):
+        raise no_rule("a relevance rule for channels first", operation)
