@@ -35,6 +35,11 @@ $(VENV)/.installed-development: pyproject.toml constraints.txt | $(BIN)/python
 install: $(VENV)/.installed-project ## Install the project into .venv
 develop: $(VENV)/.installed-development ## Install the project and its tools into .venv
 
+.PHONY: calibration
+calibration: develop ## Find the default limits of a check anew (half an hour)
+	cd benchmarks/calibration && rm -f found.jsonl && ../../$(BIN)/python measure.py found.jsonl
+	$(BIN)/python benchmarks/calibration/report.py
+
 .PHONY: demo
 demo: install ## Draw the maps of the sample pictures into out/demo
 	$(SALIENCY) compute sample_models/shapes.keras sample_images/*.png \
@@ -52,6 +57,19 @@ test-slow: develop ## Run the slow tests
 
 faults: develop ## Kill, starve and interrupt runs (slow)
 	$(PYTEST) -m slow tests/faults
+
+PEERS := $(basename $(notdir $(wildcard tests/peers/requirements/*.txt)))
+
+.PHONY: test-peers
+test-peers: develop $(PEERS:%=.peers/%/.installed) ## Compare with other packages, each in an environment of its own
+	$(PYTEST) -m peers tests/peers
+	$(BIN)/python tests/peers/write_page.py
+
+# Every package is pinned, and no dependency resolved: some peers ask for versions that they do without.
+.peers/%/.installed: tests/peers/requirements/%.txt
+	$(PYTHON) -m venv --clear .peers/$*
+	.peers/$*/bin/python -m pip --quiet --disable-pip-version-check install --no-deps --requirement $<
+	@touch $@
 
 .PHONY: lint types layers docs format check
 lint: develop ## Check style and formatting

@@ -1,9 +1,10 @@
 """The rules a profile stands for, and the method their limits were calibrated with.
 
-The limits come from an experiment (48×48 pictures, a small convolutional network, 96 inputs): SmoothGrad of
-16 draws told harmless changes (fp16 and int8 weights, fine-tuning: Pearson ≥ 0.944, top 5 % ≥ 0.78) from
-broken ones (a randomised layer, an untrained network: ≤ 0.742, ≤ 0.57). A retrained network has other maps
-(0.44) though nothing is wrong with it. Norms of harmless versions lay within 0.89–1.11 of the first.
+The limits come from `benchmarks/calibration` (three architectures, six seeds each, 48 inputs; fixed on three
+of the seeds, `docs/calibration.md` has both halves): SmoothGrad of 16 draws tells harmless changes (fp16 and
+int8 weights, noise, fine-tuning: the 5th percentile of Pearson ≥ 0.906) from broken ones (a randomised top
+layer ≤ 0.848, a shortcut, an untrained network). The median tells them apart less well. A retrained network
+has other maps though nothing is wrong with it, and a sensitivity between 0.67 and 1.65 of the first's.
 """
 
 from dataclasses import dataclass, field
@@ -31,6 +32,10 @@ _SENSITIVITY = (
     Rule(id="sensitivity-not-up", metric="grad-l2", max_increase=0.25),
     Rule(id="sensitivity-not-down", metric="grad-l2", max_decrease=0.25, severity="warning"),
 )
+_ANOTHER_SEED = (
+    Rule(id="sensitivity-not-up", metric="grad-l2", max_increase=1.0),
+    Rule(id="sensitivity-not-down", metric="grad-l2", max_decrease=0.5),
+)
 _SMOOTH: dict[str, Any] = {"draws": 16, "noise": 0.1}
 
 PROFILES: dict[Profile, ProfileRules] = {
@@ -47,13 +52,20 @@ PROFILES: dict[Profile, ProfileRules] = {
         (
             *_ALWAYS,
             *_SENSITIVITY,
-            Rule(id="same-evidence", metric="pearson", versus="baseline", min=0.85),
-            Rule(id="same-top-places", metric="topk-intersection", options={"k": 0.05}, versus="baseline", min=0.65),
+            Rule(id="same-evidence", metric="pearson", versus="baseline", agg="p05", min=0.87),
+            Rule(
+                id="same-top-places",
+                metric="topk-intersection",
+                options={"k": 0.05},
+                versus="baseline",
+                min=0.65,
+                severity="warning",
+            ),
         ),
     ),
     "retrain": ProfileRules(
         "trained anew from another seed: maps differ, sensitivity must not",
-        rules=(*_ALWAYS, *_SENSITIVITY),
+        rules=(*_ALWAYS, *_ANOTHER_SEED),
     ),
     "custom": ProfileRules("only the rules written in the policy"),
 }
