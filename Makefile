@@ -40,6 +40,10 @@ calibration: develop ## Find the default limits of a check anew (half an hour)
 	cd benchmarks/calibration && rm -f found.jsonl && ../../$(BIN)/python measure.py found.jsonl
 	$(BIN)/python benchmarks/calibration/report.py
 
+.PHONY: shapes
+shapes: develop ## Measure every method where the truth is known (minutes)
+	$(BIN)/python benchmarks/methods_on_shapes.py
+
 .PHONY: demo
 demo: install ## Draw the maps of the sample pictures into out/demo
 	$(SALIENCY) compute sample_models/shapes.keras sample_images/*.png \

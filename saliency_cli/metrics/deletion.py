@@ -18,8 +18,8 @@ Source
     the Flow, arXiv:2001.00396, section 4.4.
 
 Differs from
-    RISE and Xplique, which rank signed maps by value, not by size; Xplique takes 10 steps and averages the
-    area over a data set.
+    RISE and Xplique, which rank signed maps by value, not by size; Xplique takes 10 steps, weighs
+    unequal ones equally, and averages the area over a data set.
 """
 
 from collections.abc import Generator, Sequence

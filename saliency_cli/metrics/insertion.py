@@ -16,7 +16,7 @@ Source
 
 Differs from
     RISE, which inserts into a blurred picture (`baseline=blur` does; it is not the default because it means
-    nothing for a table) and ranks signed maps by value.
+    nothing for a table) and ranks signed maps by value. Xplique, which weighs unequal steps equally.
 """
 
 from dataclasses import dataclass

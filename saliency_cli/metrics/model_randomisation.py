@@ -17,7 +17,8 @@ Source
     2023, arXiv:2211.12486; Hedström et al. 2023, arXiv:2401.06465.
 
 Differs from
-    Adebayo et al., who initialise layers as if new; Quantus, which shuffles kernels too; Xplique, which draws from
+    Adebayo et al., who initialise layers as if new; Quantus, which shuffles the kernels of TensorFlow models (along
+    the first axis alone), resets those of PyTorch, and counts the untouched model in its average; Xplique, which draws from
     U[0, 1), saturating the output, and for short networks redraws nothing and reports 1.
 """
 

@@ -17,7 +17,7 @@ Source
 Differs from
     Samek, who flips regions of 9 × 9 pixels (100 of them, about 16 % of the picture: the default `share`) and
     averages over ten draws of the noise: here places are single and the noise is one draw. Quantus, whose
-    PixelFlipping replaces by black and returns the curve or its area unless told to return the AOPC.
+    PixelFlipping returns the curve or its area, and whose "black" is the sample's own minimum.
 """
 
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ Source
     Sixt, Granz, Landgraf 2020, When Explanations Lie: Why Many Modified BP Attributions Fail, arXiv:1912.09818.
 
 Differs from
-    Sixt et al. and Xplique, which compare by SSIM: `similarity=ssim`.
+    Sixt et al., Xplique and Quantus, which compare by SSIM: `similarity=ssim`.
 """
 
 from collections.abc import Callable
