@@ -86,7 +86,7 @@ def main() -> None:
     references = Path("/tmp") / "saliency-shapes-references.npy" if len(sys.argv) < 2 else Path(sys.argv[1])
     np.save(references, np.stack([one.pixels.astype(np.float32) for one in drawn.draw_many(901, 16)]))
     lines = [
-        "| method | mass in the object | points at it | deletion | insertion | top layer redrawn | points asked | time |"
+        "| method | mass in it | points at it | deletion | insertion | top layer redrawn | points asked | time |"
     ]
     lines += ["| --- | --: | --: | --: | --: | --: | --: | --: |"]
     for name in METHODS.names():

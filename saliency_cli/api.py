@@ -10,7 +10,7 @@ a.values, a.to_image()
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
 from numbers import Integral
@@ -22,6 +22,7 @@ from saliency_cli.errors import UsageError
 from saliency_cli.records import MapRecord, PredictionRecord
 from saliency_cli.rendering.view import View
 from saliency_cli.runs.attributing import Attributor, Found, open_attributor
+from saliency_cli.runs.checking import ONE_BY_ONE
 from saliency_cli.runs.request import ComputeRequest
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Attribution:
 
     `values` is the map of the model's (first differentiated) input, float32, the input's own shape;
     `inputs` holds one for each differentiated input. `prediction` is what the model says of the
-    sample, `record` the numbers (norms, places, flags, the target with its value). In a notebook it
+    sample, `record` the numbers (norms, places, flags, the target with its value). `layers`: of a method that
+    looks at layers, what it found there by path, as it was before it was resized to the input. In a notebook it
     shows itself as a picture.
     """
 
@@ -42,6 +44,7 @@ class Attribution:
     prediction: PredictionRecord
     record: MapRecord
     views: Mapping[str, View]
+    layers: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def values(self) -> Array:
@@ -168,7 +171,7 @@ class SaliencyModel:
             ModelError: the model can't be differentiated.
         """
         _require_kinds(method, target, options)
-        key = (output_name, space, loss, batch_size, method in ("gradient", "gradient-times-input"))
+        key = (output_name, space, loss, batch_size, method in ONE_BY_ONE)
         if key not in self._attributors:
             self._attributors[key] = open_attributor(
                 self._model,
@@ -200,7 +203,7 @@ class SaliencyModel:
             mask=mask,
             other=None if reference is None else _found(reference),
         )
-        return Attribution(found.values, found.prediction, found.record, found.views)
+        return Attribution(found.values, found.prediction, found.record, found.views, found.layers)
 
 
 def _found(given: Attribution) -> Found:

@@ -14,6 +14,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from saliency_cli.errors import ModelError
+
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 Point = Callable[[int, Arrays], None]
@@ -227,8 +229,17 @@ def solve(
 
 
 def answer(ask: Ask, function: Callable[[Arrays], tuple[float, Arrays]], sample: Sample) -> Answer:
-    """Return a plain function's answer to an ask. Its only layers are its inputs, each under its own name."""
+    """Return a plain function's answer to an ask. Its only layers are its inputs, each under its own name.
+
+    Raises `ModelError` for a trace with a rule: a function has no operations to go back through.
+    """
     trace = ask.trace
+    if trace.rule is not None:
+        raise ModelError(
+            f"a plain function has no operations for the rule '{trace.rule}' to go back through",
+            hint="ask a model, or a method without a rule",
+            reason="no-rule",
+        )
     points = {name: np.empty_like(sample.inputs[name]) for name in (trace.layer if trace.cut else sample.floating)}
     by = trace.layer or sample.floating
     shapes = {name: sample.inputs[name].shape for name in by}

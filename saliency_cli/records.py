@@ -196,12 +196,13 @@ class ModelRecord(Struct, kw_only=True):
 
 
 class MethodRecord(Struct, kw_only=True):
-    """A method with every option and its exact definition."""
+    """A method with every option and its exact definition. `reason`: why it looks at the layer it does, if found."""
 
     name: str
     options: dict[str, Any]
     definition: str
     unit: str
+    reason: str = ""
 
 
 class MetricRecord(Struct, kw_only=True, frozen=True):

@@ -12,8 +12,9 @@ without places is told as `(2,)`. An operation whose r is not known here is refu
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from saliency_cli.autodiff.layers import Layers, channels_last
+from saliency_cli.autodiff.layers import Layers
 from saliency_cli.autodiff.runtime import tf
+from saliency_cli.autodiff.walks import channels_last
 from saliency_cli.errors import ModelError
 
 Tensor = Any
@@ -87,7 +88,7 @@ def _residue(operation: Any, varying: list[bool]) -> Tensor | None:
     """Return r of one operation, None where it is 0. `varying`: which inputs depend on x."""
     kind, output = operation.type, operation.outputs[0]
     given = [tensor for tensor, varies in zip(operation.inputs, varying, strict=True) if varies]
-    if kind in _CONSTANT or not given[0].dtype.is_floating:
+    if kind in _CONSTANT or all(tensor.dtype.is_integer or tensor.dtype.is_bool for tensor in given):
         return output
     if kind in _PRODUCTS:
         return -output if len(given) > 1 else None

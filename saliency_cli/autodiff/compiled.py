@@ -19,12 +19,13 @@ from saliency_cli.autodiff.backward.tracing import Scored, pulled_by_rule
 from saliency_cli.autodiff.biases import find_biases, told
 from saliency_cli.autodiff.disconnected import why_disconnected
 from saliency_cli.autodiff.head import Head, find_head
-from saliency_cli.autodiff.layers import Layers, as_it_was, channels_last
+from saliency_cli.autodiff.layers import Layers
 from saliency_cli.autodiff.losses import Loss, find_loss
 from saliency_cli.autodiff.model import Model, Traced
 from saliency_cli.autodiff.packing import Evaluation, placed
 from saliency_cli.autodiff.randomising import Redrawing, Step, find_steps
 from saliency_cli.autodiff.runtime import tf
+from saliency_cli.autodiff.walks import as_it_was, channels_last
 from saliency_cli.differentiable import GRADIENT, VALUES, Array, Trace, against
 from saliency_cli.errors import ModelError
 
@@ -103,7 +104,8 @@ class Compiled:
         if trace.cut:
             facts = [self.layers.require_leading(path) for path in trace.layer]
             rows += [tf.TensorSpec((self.batch, *each.shape), tf.float32) for each in facts]
-        rows += [tf.TensorSpec(shape, dtype) for _, shape, dtype in self._references(trace)]
+        shapes = self.model.signature(self.batch)
+        rows += [tf.TensorSpec(*shapes[name]) for _, name, _ in self._references(trace)]
         if trace.randomised:
             rows += [tf.TensorSpec(weight.shape, weight.dtype) for weight in self.model.weights]
 
@@ -180,22 +182,21 @@ class Compiled:
         rows = tf.where(top[:, None], chosen, tf.cast(weights, scores.dtype))
         return head, logits, tops, Scored(tf.reduce_sum(rows * scores, axis=-1), scores, rows)
 
-    def _references(self, trace: Trace) -> list[tuple[str, tuple[int | None, ...], str]]:
-        """Return the name, shape and dtype of all that further points of a rule are given as."""
+    def _references(self, trace: Trace) -> list[tuple[int, str, str]]:
+        """Return (which, input, dtype) of all that the further points of a rule are given as."""
         count = rule_of(trace.rule).references if trace.rule else 0
         signature = self.model.signature(self.batch)
-        return [(against(k, name), *signature[name]) for k in range(count) for name in self.floating]
+        return [(k, name, signature[name][1]) for k in range(count) for name in self.floating]
 
     def _further(
         self, trace: Trace, named: Mapping[str, Tensor], given: Sequence[Tensor]
-    ) -> tuple[list[dict[str, Tensor]], Sequence[Tensor]]:
+    ) -> tuple[list[dict[str, Tensor]], tuple[Tensor, ...]]:
         """Return the inputs of a rule's further points, integers those of the point itself, and what is left."""
         count = len(self._references(trace))
         size = len(self.floating)
-        points = [
-            dict(named) | dict(zip(self.floating, given[at : at + size], strict=True)) for at in range(0, count, size or 1)
-        ]
-        return points, given[count:]
+        starts = range(0, count, size or 1)
+        points = [dict(named) | dict(zip(self.floating, given[at : at + size], strict=True)) for at in starts]
+        return points, tuple(given[count:])
 
     def _at_layers(
         self, trace: Trace, taps: Mapping[str, Tensor], gradients: Mapping[str, Tensor]
@@ -332,7 +333,9 @@ class Compiled:
             arguments = [tf.constant(weights), tf.constant(top), tf.constant(truth)]
             if trace.cut:
                 arguments += [tf.constant(inputs[placed(path)]) for path in trace.layer]
-            arguments += [tf.constant(inputs[name], dtype) for name, _, dtype in self._references(trace)]
+            for k, name, dtype in self._references(trace):
+                # An input that the target doesn't depend on is no part of the sample's floating ones.
+                arguments.append(tf.constant(inputs.get(against(k, name), inputs[name]), dtype))
             if trace.randomised:
                 arguments += self.redrawing.given(*trace.randomised)
             values, tops, logits, scores, gradients, activations = function(tensors, *arguments)

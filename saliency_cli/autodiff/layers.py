@@ -8,13 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from saliency_cli.autodiff.walks import ancestors, behind_kernels, channel_axis, dependence, origin
 from saliency_cli.errors import ModelError, UsageError, nearest
 
 Tensor = Any
 
-# What these give depends on how large an input is, not on its values.
-_SHAPES = ("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike")
-_HANDING_ON = ("Identity", "Cast", "Squeeze", "ExpandDims", "Transpose", "EnsureShape", "StopGradient")
 _POOLING = ("MaxPool", "MaxPoolV2", "AvgPool", "MaxPool3D", "AvgPool3D")
 _PRODUCTS = ("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "MatMul")
 
@@ -62,9 +60,12 @@ class Layers:
         self._tapped = tapped
         self._target = target
         self._batch = batch
-        self._needed = _ancestors(target.op)
-        self._depends = _dependence(inputs, target.graph.get_operations())
+        self._needed = ancestors(target.op)
+        operations = target.graph.get_operations()
+        self._depends = dependence(inputs, operations)
+        self._learned = behind_kernels(self._depends, operations)
         self._facts: dict[str, LayerFacts] = {}
+        self._frontiers: dict[frozenset[int], Frontier] = {}
 
     def paths(self) -> tuple[str, ...]:
         """Return every layer's path in the order of computation, those called again once more as `path#2`."""
@@ -107,7 +108,7 @@ class Layers:
                 channels=channels,
                 inputs=self._depends.get(tensor.op.name, ()),
                 leads=tensor.op.name in self._needed,
-                pools=_origin(tensor.op).type in _POOLING,
+                pools=origin(tensor.op).type in _POOLING,
             )
         return self._facts[path]
 
@@ -117,7 +118,7 @@ class Layers:
 
     def channel_axis(self, tensor: Tensor) -> int:
         """Return the position of a tensor's channel axis."""
-        return _channel_axis(tensor, self._depends)
+        return channel_axis(tensor, self._depends)
 
     def dtype(self, path: str) -> Any:
         """Return the type of a layer's output."""
@@ -162,13 +163,20 @@ class Layers:
 
     def with_space(self, axes: Iterable[int]) -> Frontier:
         """Return the last layers whose output has as many axes of places as one of `axes` says."""
-        wanted = set(axes)
+        wanted = frozenset(axes)
+        if wanted not in self._frontiers:
+            self._frontiers[wanted] = self._find_frontier(wanted)
+        return self._frontiers[wanted]
+
+    def _find_frontier(self, wanted: frozenset[int]) -> Frontier:
         ends: dict[str, str] = {}
         for path, tensor in self._tapped.items():
             if tensor.shape.rank is not None and tensor.shape.rank - 2 in wanted and self._is_activation(tensor):
                 facts = self.facts(self._called(path))
                 large = any(size is None or size > 1 for size in facts.shape[:-1])
-                if facts.leads and facts.inputs and large and not facts.pools:
+                # A layer that only scales, pads or masks the input would be the input's own map.
+                seen = facts.inputs and tensor.op.name in self._learned
+                if facts.leads and seen and large and not facts.pools:
                     ends.setdefault(tensor.name, self._called(path))
         found, around, passed = self._walk_back(ends)
         order = {path: i for i, path in enumerate(ends.values())}
@@ -210,86 +218,3 @@ class Layers:
                 if len(given) > 1:
                     return str(operation.name).rpartition("/")[0] or str(operation.name)
         return ""
-
-
-def channels_last(tensor: Tensor, channels: int) -> Tensor:
-    """Return a tensor with its channel axis moved to the end."""
-    from saliency_cli.autodiff.runtime import tf
-
-    rank = tensor.shape.rank
-    if channels == rank - 1:
-        return tensor
-    return tf.transpose(tensor, [*(axis for axis in range(rank) if axis != channels), channels])
-
-
-def as_it_was(tensor: Tensor, channels: int) -> Tensor:
-    """Return a tensor with its last axis moved to where the model has its channels."""
-    from saliency_cli.autodiff.runtime import tf
-
-    rank = tensor.shape.rank
-    if channels == rank - 1:
-        return tensor
-    return tf.transpose(tensor, [*range(channels), rank - 1, *range(channels, rank - 1)])
-
-
-def _ancestors(operation: Any) -> set[str]:
-    found = {operation.name}
-    waiting = [operation]
-    while waiting:
-        for tensor in waiting.pop().inputs:
-            if tensor.op.name not in found:
-                found.add(tensor.op.name)
-                waiting.append(tensor.op)
-    return found
-
-
-def _dependence(inputs: Mapping[str, Tensor], operations: Iterable[Any]) -> dict[str, tuple[str, ...]]:
-    """Return, for each operation that depends on a value of an input, the names of those inputs, in their order."""
-    starts = {tensor.op.name: (name,) for name, tensor in inputs.items()}
-    order = tuple(inputs)
-    found: dict[str, tuple[str, ...]] = {}
-    for operation in operations:  # in the order of their making: each after its inputs
-        if operation.name in starts:
-            found[operation.name] = starts[operation.name]
-        elif operation.type not in _SHAPES:
-            before = {found[tensor.op.name] for tensor in operation.inputs if tensor.op.name in found}
-            if before:
-                joined = {name for names in before for name in names}
-                found[operation.name] = tuple(name for name in order if name in joined)
-    return found
-
-
-def _origin(operation: Any) -> Any:
-    """Return the operation behind those that only hand on."""
-    while operation.type in _HANDING_ON and operation.inputs:
-        operation = operation.inputs[0].op
-    return operation
-
-
-def _channel_axis(tensor: Tensor, depends: Mapping[str, tuple[str, ...]]) -> int:
-    """Return the position of a tensor's channel axis: the last, unless the operations before it say otherwise.
-
-    Read off the nearest operation before it that knows its order of axes, over transpositions in between.
-    """
-    from tensorflow.python.framework.tensor_util import constant_value  # no public name
-
-    rank = int(tensor.shape.rank)
-    turns: list[list[int]] = []
-    operation = tensor.op
-    while operation is not None and operation.inputs:
-        order = operation.node_def.attr["data_format"].s if "data_format" in operation.node_def.attr else b""
-        if order.startswith(b"N"):
-            # A width-only convolution is one of rows and columns, squeezed: its channels stay first or last.
-            axis = 1 if order[1:2] == b"C" else rank - 1
-            for turn in reversed(turns):
-                axis = turn.index(axis) if len(turn) == rank else axis
-            return axis
-        if operation.type == "Transpose":
-            turn = constant_value(operation.inputs[1])
-            if turn is None:
-                break
-            turns.append([int(position) for position in turn])
-        if operation.type == "Reshape" and operation.inputs[0].shape.rank != operation.outputs[0].shape.rank:
-            break
-        operation = next((given.op for given in operation.inputs if given.op.name in depends), None)
-    return rank - 1

@@ -89,6 +89,8 @@ _DECLARED = (
             metavar="METHOD[,METHOD…]", help="How to attribute; `saliency methods` lists them."),
     _option("Method", "-p", "options", multiple=True, metavar="KEY=VALUE",
             help="An option of the method; METHOD.KEY=VALUE where there are several."),
+    _option("Method", "--layer", "layer", metavar="PATH[,PATH…]", show_default="auto: the last layer with places",
+            help="Where a method that looks at layers looks; `saliency inspect` lists them. Of several the maps are averaged."),
     _option("Method", "--seed", "seed", type=click.IntRange(min=0), metavar="N",
             help="The seed of everything random."),
     _option("Output", "-o", "--out", "out", type=click.Path(allow_dash=True), metavar="PATH",

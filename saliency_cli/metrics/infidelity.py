@@ -15,7 +15,8 @@ Source
     Yeh et al. 2019, On the (In)fidelity and Sensitivity of Explanations, arXiv:1901.09392, definition 2.
 
 Differs from
-    Quantus, which blackens square patches one after another and restores none; Captum, which leaves the perturbation to the caller.
+    Quantus, which blackens square patches one after another and restores none; Captum, which
+    leaves the perturbation to the caller.
 """
 
 from collections.abc import Generator

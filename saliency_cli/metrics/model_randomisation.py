@@ -18,8 +18,8 @@ Source
 
 Differs from
     Adebayo et al., who initialise layers as if new; Quantus, which shuffles the kernels of TensorFlow models (along
-    the first axis alone), resets those of PyTorch, and counts the untouched model in its average; Xplique, which draws from
-    U[0, 1), saturating the output, and for short networks redraws nothing and reports 1.
+    the first axis alone), resets those of PyTorch, and counts the untouched model in its average; Xplique,
+    which draws from U[0, 1), saturating the output, and for short networks redraws nothing and reports 1.
 """
 
 from dataclasses import dataclass

@@ -13,7 +13,8 @@ Source
     Zhang et al. 2018, Top-down Neural Attention by Excitation Backprop, arXiv:1608.00507.
 
 Differs from
-    Quantus (no tolerance; any hit among tied highest places counts as 1). Zhang et al. measure in the picture's own pixels; here they are the model input's.
+    Quantus (no tolerance; any hit among tied highest places counts as 1). Zhang et al. measure in the
+    picture's own pixels; here they are the model input's.
 """
 
 from dataclasses import dataclass

@@ -1,5 +1,6 @@
 """All that a picture of one attribution needs to know."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +30,8 @@ class View:
     `values` has the input's own shape (no batch axis), signed and un-normalised; `channels` is its
     channel axis. `original` is the picture as decoded, uint8 `(H, W, 3)`, before resizing, and
     `geometry` where it went. `raw` is the sample in the file's own units at the input's shape (curves
-    and bars are drawn from it); `names` its columns or features. `metadata` goes into the PNG.
+    and bars are drawn from it); `names` its columns or features. `metadata` goes into the PNG. `layers`: what
+    a method found at layers, by path, at their own resolution.
     """
 
     values: Array
@@ -47,3 +49,4 @@ class View:
     unit: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
     record: Any = None
+    layers: Mapping[str, Array] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """One sample from Python: the same stages as `compute`, without files."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -43,6 +43,7 @@ class Found:
     prediction: PredictionRecord
     record: MapRecord
     views: Mapping[str, View]
+    layers: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,8 @@ class Attributor:
             here, self.engine.specs, methods, style, reduce_given=request.reduce is not None, metadata={}
         )
         record, views = publisher.describe(fed, outcome.result.maps[0])
-        return Found(outcome.result.maps[0].explanation.values, outcome.result.prediction, record, views)
+        explanation = outcome.result.maps[0].explanation
+        return Found(explanation.values, outcome.result.prediction, record, views, explanation.layers)
 
 
 def _reference(prepared: Prepared, fed: Fed, method: str, other: Found) -> Reference:

@@ -131,7 +131,11 @@ def qualified(request: ComputeRequest, target: TargetText, destination: Destinat
 
 
 # Methods that ask for one point at a time: a batch of one sample would be padding.
-_ONE_BY_ONE = {"gradient", "gradient-times-input", "guided-ig", "random", "edges"}
+ONE_BY_ONE = {
+    "gradient", "gradient-times-input", "guided-ig", "random", "edges", "grad-cam", "grad-cam++", "xgrad-cam",
+    "hirescam", "layercam", "elementwise-grad-cam", "eigen-cam", "eigen-grad-cam", "fullgrad", "layer-activation",
+    "layer-gradient-times-activation", "neuron-gradient",
+}  # fmt: skip
 _STACKABLE = (".npy", ".npz", ".csv")
 
 
@@ -140,7 +144,7 @@ def single(request: ComputeRequest, sources: list[Source] | None) -> bool:
     if sources is None or len(sources) != 1:
         return False
     stack = any(Path(path).suffix.lower() in _STACKABLE for _, path in sources[0].parts)
-    cheap = set(request.methods) <= _ONE_BY_ONE
+    cheap = set(request.methods) <= ONE_BY_ONE
     return not stack and cheap and request.target.strip() != "all" and ":" not in request.target[:4]
 
 

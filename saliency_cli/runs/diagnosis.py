@@ -9,6 +9,8 @@ from saliency_cli.errors import InputError
 MEANINGS = {
     "all-zero": "the map is zero everywhere: no value of the input changes the target (dead units, such as ReLUs "
     "that are all off, or an input the target ignores)",
+    "all-negative": "the map is zero everywhere, since relu cut off all of it: at every place of the layer more "
+    "speaks against the target than for it (-p relu=false shows it)",
     "saturated": "the map is zero or nearly so because the head is saturated; --space logit looks behind the "
     "softmax or sigmoid",
     "constant": "every value of the map is the same: the target is linear in the input with equal weights, or the "
@@ -23,6 +25,11 @@ MEANINGS = {
     "stochastic": "layers of the model draw random numbers in inference, so another run gives another map",
     "preparing-guessed": "nothing in the model tells how its pictures were scaled, and [0, 1] was assumed; say it "
     "with --preprocess",
+    "shares-gap": "the attributions do not add up to what they share out within a quarter of it: biases and ε keep "
+    "their share (-p biases=false leaves biases out), or large changes cancel (see the gap in the record)",
+    "unpatched-activations": "the model has other activations beside its ReLUs, and only the ReLUs are guided",
+    "outside-box": "some values of the input lie outside what the box rule takes for lowest and highest: say which "
+    "they are (-p low=min -p high=max)",
     "disconnected": "the target does not depend on one of the inputs, which has no map",
 }
 
@@ -64,7 +71,9 @@ def flags_of(explanation: Explanation, space: str, probability: float | None) ->
     """Return the flags of a finite attribution: the method's own, and those its values show."""
     flags = list(explanation.flags)
     arrays = list(explanation.values.values())
-    if not any(np.any(array) for array in arrays):
+    if "all-negative" in flags:
+        pass
+    elif not any(np.any(array) for array in arrays):
         flags.append("saturated" if _is_saturated(space, probability) else "all-zero")
     elif space != "loss" and _is_saturated(space, probability):
         flags.append("saturated")

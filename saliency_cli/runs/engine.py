@@ -10,6 +10,7 @@ from saliency_cli.records import InputSpec, ModelRecord, ScalingClue
 from saliency_cli.runs.request import ComputeRequest
 
 if TYPE_CHECKING:
+    from saliency_cli.autodiff.layers import Layers
     from saliency_cli.autodiff.model import Model
     from saliency_cli.autodiff.packing import Evaluator
     from saliency_cli.models.options import OpenOptions
@@ -23,7 +24,8 @@ class Engine:
     (2 for one sigmoid unit), `shape` its shape without the batch axis; `head` its end; `space` the space
     of the target; `loss` its plain name where a loss is differentiated. `connected` names the inputs
     that have a gradient; `disconnected` says why the others have none. `depth()` counts the layers whose
-    weights can be drawn anew, by a trace of its own.
+    weights can be drawn anew, by a trace of its own; `layers()` tells of the layers, None where there is nothing
+    to tell.
     """
 
     specs: tuple[InputSpec, ...]
@@ -43,6 +45,7 @@ class Engine:
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     depth: Callable[[], int] = lambda: 0
+    layers: "Callable[[], Layers | None]" = lambda: None
 
     @property
     def has_classes(self) -> bool:
@@ -133,6 +136,7 @@ def compile_engine(model: "Model", device: str, request: ComputeRequest, *, sing
         notes=model.notes,
         class_names=model.class_names if len(model.class_names) == facts.classes else (),
         depth=lambda: evaluator.redrawing.depth,
+        layers=lambda: evaluator.layers,
     )
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from saliency_cli.autodiff.packing import Query, Reply
-from saliency_cli.differentiable import Arrays, Ask, Explanation, Method, Sample
+from saliency_cli.differentiable import GRADIENT, Answer, Arrays, Ask, Attributing, Explanation, Method, Sample
 from saliency_cli.errors import InputError
 from saliency_cli.records import PredictionRecord, TargetRecord
 from saliency_cli.runs import diagnosis
@@ -61,14 +61,17 @@ def explain(
     """Yield the queries of one sample and return what was found.
 
     The first query is the unperturbed sample: it gives the prediction, chooses the top class in the same
-    pass, and its value and gradient are handed to every method that asks for them. `target` is given
-    where it depends on the sample's truth: a loss, or its true class. `measure` is asked about every map.
+    pass, and its value and gradient are handed to every method that asks for them. Where the one method begins
+    with the sample by a trace of its own (a layer's), that is the first query, and no other is needed. `target`
+    is given where it depends on the sample's truth: a loss, or its true class. `measure` is asked about every
+    map.
     """
     engine, classes = question.engine, question.classes
     asked = (
         [target] if target else [] if question.target.needs_prediction else resolve(question.target, classes, None)
     )
-    first = yield query(sample.itself(), asked[0] if asked else None)
+    begun = _begun(sample, question) if measure is None else None
+    first = yield query(begun.ask if begun else sample.itself(), asked[0] if asked else None)
     diagnosis.require_finite_values(float(first.answer.values[0]))
     targets = asked or resolve(question.target, classes, first.logits)
     maps: list[Attributed] = []
@@ -76,7 +79,10 @@ def explain(
         # The first reply is about the first target: named beforehand, or the top class it found itself.
         known = first if position == 0 else None
         for name, method in question.methods.items():
-            known, explanation = yield from _attribute(method, sample, chosen, known)
+            if begun and known is first:
+                explanation = yield from _driven(begun.program, first.answer, chosen, None)
+            else:
+                known, explanation = yield from _attribute(method, sample, chosen, known)
             found = _checked(name, chosen, known, explanation, question)
             if measure is not None:
                 values = yield from measure(method, chosen, known, explanation.values, position=len(maps))
@@ -101,14 +107,45 @@ def _attribute(
     if known is None:
         known = yield query(sample.itself(), target)
         diagnosis.require_finite_values(float(known.answer.values[0]))
-    attributing = method.attribute(sample)
+    return known, (yield from _driven(method.attribute(sample), None, target, known))
+
+
+def _driven(
+    attributing: Attributing, answer: Answer | None, target: Target, known: Reply | None
+) -> Generator[Query, Reply, Explanation]:
+    """Drive a program to its end. `answer`: to an ask it has made; `known`: the sample by the plain trace."""
     try:
-        ask = next(attributing)
+        ask = next(attributing) if answer is None else attributing.send(answer)
         while True:
-            reply = known if ask.unperturbed else (yield query(ask, target))
+            plain = ask.unperturbed and ask.trace == GRADIENT and ask.about is None
+            reply = known if plain and known is not None else (yield query(ask, target))
             ask = attributing.send(reply.answer)
     except StopIteration as stop:
-        return known, stop.value
+        explanation: Explanation = stop.value
+        return explanation
+
+
+class _Begun(NamedTuple):
+    """A method's program that has made its first ask."""
+
+    program: Attributing
+    ask: Ask
+
+
+def _begun(sample: Sample, question: Question) -> _Begun | None:
+    """Begin the one method of a run, if it begins with the sample itself by a trace of its own."""
+    method = next(iter(question.methods.values()))
+    if len(question.methods) > 1 or not hasattr(method, "layer"):
+        return None
+    program = method.attribute(sample)
+    try:
+        ask = next(program)
+    except StopIteration:
+        return None
+    if ask.unperturbed and ask.n == 1 and ask.trace != GRADIENT and ask.about is None:
+        return _Begun(program, ask)
+    program.close()
+    return None
 
 
 def _checked(name: str, target: Target, known: Reply, explanation: Explanation, question: Question) -> Attributed:

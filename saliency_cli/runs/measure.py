@@ -107,7 +107,7 @@ def _place(identity: str, places: Mapping[str, int]) -> tuple[int, int]:
 
 def _kept(prepared: Prepared, fed: Fed, aside: Aside, explained: Explained, record: ItemRecord) -> MeasuredItem:
     mapped = explained.maps[0]
-    name = principal(fed)
+    name = principal(fed, mapped.explanation.values)
     method = prepared.question.methods[mapped.method]
     plane = prepared.measuring.fold(mapped.explanation.values, name, fed.parts[name].layout, method)
     index = prepared.truths.index(fed.id)

@@ -1,6 +1,6 @@
 """What is measured of one sample's map: the subject built, every metric driven, the engine's answers shared."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -75,7 +75,8 @@ class Measuring:
 
         `known` is the reply at the unperturbed sample: whoever asks for it again gets it.
         """
-        name = principal(fed)
+        name = principal(fed, attribution)
+        untold = [other for other in fed.sample.floating if other not in attribution]
         layout = fed.parts[name].layout
         channels = self.specs[name].channels if layout in ("picture", "signal") else None
 
@@ -108,14 +109,20 @@ class Measuring:
             if "reference" in metric.needs and reference is None:
                 values[label] = Measured(float("nan"), "there is no other map of this input")
                 continue
+            if "map" in metric.needs and untold:
+                values[label] = Measured(float("nan"), f"the method tells nothing of the input '{untold[0]}'")
+                continue
             about = compared if "reference" in metric.needs else subject
             values[label] = yield from _driven(metric, about, target, known)
         return values
 
 
-def principal(fed: Fed) -> str:
-    """Return the input whose map is measured: the first picture, else the first that is differentiated."""
-    names = fed.sample.floating
+def principal(fed: Fed, mapped: Collection[str] | None = None) -> str:
+    """Return the input whose map is measured: the first picture, else the first that is differentiated.
+
+    `mapped`: the inputs a method tells of, where that may not be all of them.
+    """
+    names = [name for name in fed.sample.floating if mapped is None or name in mapped]
     return next((name for name in names if fed.parts[name].layout == "picture"), names[0])
 
 

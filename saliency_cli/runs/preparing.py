@@ -1,7 +1,7 @@
 """From a request to all that one sample needs: the engine, how inputs are fed, what is asked of each."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from saliency_cli.differentiable import Method
 from saliency_cli.records import MetricRecord, RunRecord
@@ -9,6 +9,7 @@ from saliency_cli.runs.checking import class_names, require_baselines, require_i
 from saliency_cli.runs.engine import Engine
 from saliency_cli.runs.explaining import Question
 from saliency_cli.runs.feeding import Feeder
+from saliency_cli.runs.layers import option_of, resolve
 from saliency_cli.runs.listening import Listener
 from saliency_cli.runs.masks import Masks
 from saliency_cli.runs.measuring import Measuring
@@ -43,7 +44,7 @@ class Wanted:
 
         Raises `UsageError` for all that is wrong with them, before a model is opened.
         """
-        methods = build_methods(request.methods, request.options)
+        methods = build_methods(request.methods, (*option_of(request.layer), *request.options))
         require_baselines(methods)
         target = parse_target(request.target)
         require_labels(request)
@@ -57,7 +58,10 @@ class Wanted:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A request with its model open: everything the samples of its run share."""
+    """A request with its model open: everything the samples of its run share.
+
+    `reasons`: why a method looks at the layer it does, where that was found and not named.
+    """
 
     request: ComputeRequest
     engine: Engine
@@ -66,6 +70,7 @@ class Prepared:
     truths: Truths
     measuring: Measuring
     masks: Masks | None
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     def record(self, formats: tuple[str, ...] = ()) -> RunRecord:
         """Return the run's provenance, before anything of it is done."""
@@ -74,7 +79,7 @@ class Prepared:
             self.request,
             self.engine,
             self.feeder,
-            methods_of=describe_methods(self.question.methods),
+            methods_of=describe_methods(self.question.methods, self.reasons),
             formats=formats,
         )
         record.measured = described
@@ -110,8 +115,9 @@ def prepare(
         depth=engine.depth() if any("depth" in metric.needs for metric in wanted.metrics.values()) else 0,
         logit_space="logit" if engine.head in ("softmax", "sigmoid", "binary") else "output",
     )
-    question = Question(engine, wanted.methods, wanted.target, classes, request.strict)
-    return Prepared(request, engine, feeder, question, truths, measuring, wanted.masks)
+    chosen = resolve(wanted.methods, engine)
+    question = Question(engine, chosen.methods, wanted.target, classes, request.strict)
+    return Prepared(request, engine, feeder, question, truths, measuring, wanted.masks, chosen.reasons)
 
 
 def tell_choices(listen: Listener, prepared: Prepared) -> None:
@@ -121,6 +127,9 @@ def tell_choices(listen: Listener, prepared: Prepared) -> None:
         spec = next(spec for spec in engine.specs if spec.name == name)
         if len(spec.shape) == 3 and spec.floating and not feeder.declared and not preparing.guessed:
             listen.notice(f"preparing: {preparing.name}, because {preparing.reason}")
+    for reason in dict.fromkeys(prepared.reasons.values()):
+        names = ", ".join(name for name, other in prepared.reasons.items() if other == reason)
+        listen.notice(f"{names}: {reason}")
     for note in engine.notes:
         listen.notice(note)
     for reason in engine.disconnected.values():

@@ -28,6 +28,7 @@ class ComputeRequest:
     formats: tuple[str, ...] = ()
     methods: tuple[str, ...] = ("gradient",)
     options: tuple[str, ...] = ()
+    layer: str | None = None
     target: str = "top"
     space: Literal["logit", "probability", "log-probability"] | None = None
     output_name: str | None = None

@@ -58,7 +58,7 @@ class Rival:
         raise InputError(f"the second model takes '{fed.id}' for another number of samples", reason="unpaired")
 
     def _references(self, fed: Fed, explained: Explained) -> tuple[Reference, ...]:
-        name = principal(fed)
+        name = principal(fed, explained.maps[0].explanation.values)
         layout, fold = fed.parts[name].layout, self.prepared.measuring.fold
         methods = self.prepared.question.methods
         return tuple(

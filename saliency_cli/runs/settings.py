@@ -9,6 +9,7 @@ from saliency_cli.records import MethodRecord
 from saliency_cli.registry import Registry
 
 METHODS: Registry[Method] = Registry("saliency_cli.methods", "method")
+_NOTHING: Mapping[str, str] = {}
 
 
 def build_methods(names: tuple[str, ...], options: tuple[str, ...]) -> dict[str, Method]:
@@ -52,13 +53,14 @@ def _nobody_has(field: str, known: Mapping[str, set[str]]) -> str:
     return f"{who} has no option '{field}' ({nearest(field, every) or 'there are: ' + (', '.join(every) or 'none')})"
 
 
-def describe_methods(methods: Mapping[str, Method]) -> list[MethodRecord]:
-    """Return each method with every option, its unit and its exact definition."""
+def describe_methods(methods: Mapping[str, Method], reasons: Mapping[str, str] = _NOTHING) -> list[MethodRecord]:
+    """Return each method with every option, its unit, its exact definition, and why what was found is what it is."""
     described = []
     for name, method in methods.items():
         options: dict[str, Any] = {option.name: getattr(method, option.name) for option in METHODS.options(name)}
         told = definition(METHODS, name)
-        described.append(MethodRecord(name=name, options=options, definition=told, unit=method.unit))
+        reason = reasons.get(name, "")
+        described.append(MethodRecord(name=name, options=options, definition=told, unit=method.unit, reason=reason))
     return described
 
 

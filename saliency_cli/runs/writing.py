@@ -138,6 +138,7 @@ class Publisher:
                 unit=method.unit,
                 metadata=self._metadata(fed, found, name, style),
                 record=record,
+                layers=found.explanation.layers,
             )
         return entry, views
 

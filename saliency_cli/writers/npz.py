@@ -1,4 +1,4 @@
-"""All inputs' attributions in one uncompressed .npz, each under its input's name."""
+"""All inputs' maps in one uncompressed .npz, each under its input's name; layers' as layer/PATH."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +22,8 @@ class Npz:
     def encode(self, views: Sequence[View]) -> bytes:
         """Return the bytes `np.load` reads the arrays from by input name (`input` where it has none).
 
+        What a method found at a layer, at the layer's own resolution, is there as `layer/PATH`.
+
         Raises:
             ValueError: two inputs have the same name.
         """
@@ -30,14 +32,16 @@ class Npz:
 
         import numpy as np
 
-        names = [view.input_name or "input" for view in views]
+        named = [(view.input_name or "input", view.values) for view in views]
+        named += [(f"layer/{path}", found) for path, found in (views[0].layers if views else {}).items()]
+        names = [name for name, _ in named]
         if len(set(names)) < len(names):
             raise ValueError(f"inputs of the same name: {', '.join(names)}")
         stream = BytesIO()
         with ZipFile(stream, "w", ZIP_STORED) as archive:
-            for name, view in zip(names, views, strict=True):
+            for name, values in named:
                 member = BytesIO()
-                np.save(member, np.asarray(view.values, np.float32, order="C"), allow_pickle=False)
+                np.save(member, np.asarray(values, np.float32, order="C"), allow_pickle=False)
                 # A `ZipInfo` has the date 1980-01-01; np.savez would refuse an input called `file`.
                 archive.writestr(ZipInfo(f"{name}.npy"), member.getvalue())
         return stream.getvalue()

@@ -285,6 +285,8 @@ def test_the_last_layer_with_places():
     )
     assert last(signal, {1})[0] == ("steps",)
     assert last(table(3)[0], {1, 2}) == ((), True, "")
+    # Nothing has looked at the input before its places are gone.
+    assert last(picture_model(L.Rescaling(0.5), L.ZeroPadding2D(), L.Flatten(), L.Dense(2)), {2})[0] == ()
 
 
 def test_layers_side_by_side_and_ways_around():

@@ -6,7 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oracles import CONTROLS, SAMPLED, build, constant, explained, ignores_second, sample_of, sum_of_sines
+from oracles import (
+    CONTROLS,
+    LAYERED,
+    SAMPLED,
+    SHARED_BY_SIGN,
+    UNAIMED,
+    build,
+    constant,
+    explained,
+    ignores_second,
+    sample_of,
+    sum_of_sines,
+)
 
 import saliency_cli.methods
 from saliency_cli.runs.settings import METHODS, describe_methods
@@ -14,6 +26,11 @@ from saliency_cli.runs.settings import METHODS, describe_methods
 NAMES = METHODS.names()
 X = np.linspace(-1, 2, 24, dtype=np.float32).reshape(4, 3, 2)
 Y = np.linspace(0.5, 1, 5, dtype=np.float32)
+
+
+def _twice_sines(tensors):
+    return 2 * sum_of_sines.tensors(tensors)
+
 
 every = pytest.mark.parametrize("name", NAMES)
 listening = pytest.mark.parametrize("name", [name for name in NAMES if name not in CONTROLS])
@@ -43,6 +60,8 @@ def test_an_ignored_input_gets_zero(name):
     found = explain(name, ignores_second, sample_of(x=X, y=Y)).values
     if name in SAMPLED:
         return  # measured in test_perturbing.py
+    if "y" not in found and name in LAYERED:
+        return  # a layer that doesn't depend on an input says nothing of it
     solved = 1e-6 if name == "kernel-shap" else 0
     np.testing.assert_allclose(found["y"], 0, atol=solved)
     assert np.any(found["x"])
@@ -52,7 +71,8 @@ def test_an_ignored_input_gets_zero(name):
 @every
 def test_two_inputs(name):
     found = explain(name, sum_of_sines, sample_of(x=X, y=Y)).values
-    assert {key: array.shape for key, array in found.items()} == {"x": X.shape, "y": Y.shape}
+    shapes = {key: array.shape for key, array in found.items()}
+    assert shapes == ({"x": X.shape} if name in LAYERED and "y" not in found else {"x": X.shape, "y": Y.shape})
 
 
 @every
@@ -60,7 +80,7 @@ def test_an_input_is_no_matter_to_another(name):
     """Where the function is a sum over inputs, so is the answer."""
     together = explain(name, sum_of_sines, sample_of(x=X, y=Y, identity="one")).values["x"]
     alone = explain(name, sum_of_sines, sample_of(x=X, identity="one")).values["x"]
-    if name in SAMPLED:
+    if name in SAMPLED or name in SHARED_BY_SIGN:
         return
     # A difference of two values loses what a sum over more inputs loses.
     rounding = 0 if METHODS.story(name).partition("Definition")[2].count("∂s/∂x") or name in CONTROLS else 1e-5
@@ -69,7 +89,9 @@ def test_an_input_is_no_matter_to_another(name):
 
 @listening
 def test_a_constant_score_gives_zero_and_no_nan(name):
-    options = {"form": "difference"} if name == "rise" else {}
+    if name in UNAIMED:
+        return
+    options = {"rise": {"form": "difference"}, "score-cam": {"weights": "increase"}}.get(name, {})
     found = explain(name, constant, sample_of(x=X), **options)
     np.testing.assert_array_equal(found.values["x"], 0)
     assert all(np.isfinite(value) for value in found.details.values())
@@ -99,9 +121,16 @@ def test_linear_in_the_score(name):
         value, gradients = sum_of_sines(arrays)
         return 2 * value, {key: 2 * gradient for key, gradient in gradients.items()}
 
-    once = explain(name, sum_of_sines, sample_of(x=X)).values["x"]
-    twice = explain(name, doubled, sample_of(x=X)).values["x"]
-    factor = 4 if build(name).unit.endswith("²") else 2
+    doubled.tensors = _twice_sines
+
+    options = {"score-cam": {"weights": "increase"}}.get(name, {})
+    once = explain(name, sum_of_sines, sample_of(x=X), **options).values["x"]
+    twice = explain(name, doubled, sample_of(x=X), **options).values["x"]
+    if name == "grad-cam++":
+        return  # its weights are no sum of gradients
+    if name == "guided-grad-cam":
+        twice = twice / 2  # a product of two maps
+    factor = 1 if name in UNAIMED or name == "excitation-backprop" else 4 if build(name).unit.endswith("²") else 2
     np.testing.assert_allclose(twice, factor * once, rtol=1e-5, atol=1e-7)
 
 
@@ -115,7 +144,8 @@ def test_an_unsigned_method_is_never_negative(name):
 def test_what_is_declared(name):
     method = build(name)
     assert method.reduce in ("max", "mean", "sum", "l2", "none")
-    assert method.unit.endswith("(a control)") if name in CONTROLS else method.unit.startswith(("target", "(target"))
+    units = ("target", "(target", "activation") if name in LAYERED else ("target", "(target")
+    assert method.unit.endswith("(a control)") if name in CONTROLS else method.unit.startswith(units)
     (record,) = describe_methods({name: method})
     assert record.definition.startswith(("φ", "With"))
     assert set(record.options) == {option.name for option in METHODS.options(name)}

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from oracles import explained, linear, product, product_of_inputs, sample_of, sum_of_squares
+from oracles import LAYERED, explained, linear, product, product_of_inputs, sample_of, sum_of_squares
 
 from saliency_cli.differentiable import solve
 from saliency_cli.runs.settings import METHODS
@@ -123,4 +123,5 @@ def test_integrated_gradients_of_the_sum_of_squares_from_a_baseline():
 @pytest.mark.parametrize("name", METHODS.names())
 def test_a_held_input_gets_no_map(name):
     sample = sample_of(a=np.array([1.0]), b=np.array([2.0]), floating=("a",))
-    assert list(explained(name, product_of_inputs, sample).values) == ["a"]
+    options = {"layer": "a"} if name in LAYERED else {}
+    assert list(explained(name, product_of_inputs, sample, **options).values) == ["a"]

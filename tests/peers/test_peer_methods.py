@@ -251,7 +251,6 @@ def test_guided_grad_cam(captum):
     captum.agrees("guided-grad-cam: GuidedGradCam, bilinear", found, "layers/guided-grad-cam", 1e-3)
 
 
-@pytest.mark.xfail(reason="our masks are scaled to [0, 1] before they are enlarged, not after", strict=False)
 def test_score_cam(grad_cam):
     found = plane("score-cam", layer="c2", relu=False)
     grad_cam.agrees(

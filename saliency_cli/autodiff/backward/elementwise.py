@@ -66,8 +66,11 @@ def _keeps_shape(operation: Operation, flow: Flow) -> bool:
         if tensor.name in flow.data:
             if shape.rank != out.rank or list(shape) != list(out):
                 return False
-        elif shape.rank is None or shape.rank > out.rank:
-            return False
-        elif any(own not in (1, whole) for own, whole in zip(list(shape)[::-1], list(out)[::-1], strict=False)):
+        elif shape.rank is None or shape.rank > out.rank or not _fits(list(shape), list(out)):
             return False
     return True
+
+
+def _fits(shape: list[int | None], whole: list[int | None]) -> bool:
+    pairs = zip(shape[::-1], whole[::-1], strict=False)
+    return all(own in (1, length) and (own is not None) for own, length in pairs)

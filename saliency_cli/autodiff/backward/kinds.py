@@ -14,7 +14,7 @@ MOVES = frozenset({
 # Sums with weights that are no model's own and never negative.
 SUMS = frozenset({"Add", "AddV2", "AddN", "Sum", "Mean", "AvgPool", "AvgPool3D", "ResizeBilinear"})
 
-WINNERS = frozenset({"MaxPool", "MaxPool3D", "Max"})
+WINNERS = frozenset({"MaxPool", "MaxPool3D", "Max", "Min", "Maximum", "Minimum"})
 
 # Products with a kernel: which input holds the data where there is one, and which the kernel.
 DENSE = frozenset({"MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"})

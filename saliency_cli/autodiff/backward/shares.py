@@ -7,7 +7,7 @@ proportion to c_ij, to their positive and negative parts, or to something that l
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from saliency_cli.autodiff.backward.affine import Product, Sign, Sum
+from saliency_cli.autodiff.backward.linear import Product, Sign, Sum
 from saliency_cli.autodiff.runtime import tf
 from saliency_cli.errors import UsageError
 
@@ -42,7 +42,7 @@ class Sharing:
         return self._by_weights(linear, relevance, "one" if self.name == "flat" else "square")
 
     def _epsilon(self, linear: Linear, relevance: Tensor) -> list[Tensor]:
-        """c / (z + ε·rms(z)·sign z)."""
+        """Share by c / (z + ε·rms(z)·sign z)."""
         z = _required(linear.apply(linear.inputs, "all")) + self._bias(linear)
         over = _per(relevance, stabilised(z, self.epsilon))
         return [x * part for x, part in zip(linear.inputs, _required(linear.back(over, "all")), strict=True)]
@@ -78,7 +78,8 @@ class Sharing:
     def _by_weights(self, linear: Product, relevance: Tensor, sign: Sign) -> list[Tensor]:
         """w² / Σ w², or the same share for every input of a unit."""
         z = _required(linear.apply([tf.ones_like(linear.inputs[0])], sign))
-        return _required(linear.back(_per(relevance, z), sign))
+        found: list[Tensor] = _required(linear.back(_per(relevance, z), sign))
+        return found
 
     def _parts(self, linear: Linear, *, both: bool = True) -> tuple[Tensor, Tensor]:
         """Return the sums of positive and of negative contributions, the biases among them where they count."""

@@ -33,7 +33,7 @@ class Guided:
 
     references: ClassVar[int] = 0
 
-    def backward(self, way: Way, others: Sequence[Tensor]) -> Pulled:
+    def backward(self, way: Way, others: Sequence[Tensor]) -> Pulled:  # noqa: ARG002 - it compares with none
         """Give every ReLU on the way its other derivative, and differentiate."""
         relus = [operation for operation in way.flow.operations if is_relu(operation)]
         _require_in_sight(way.flow, self.form)
@@ -42,7 +42,7 @@ class Guided:
             raise ModelError(
                 f"{self.form} changes what goes back through ReLUs, and there is none between the inputs and the "
                 f"target ({others_there} other activations)",
-                hint="a network of GELU, swish or tanh has no such map: use gradient, smoothgrad or integrated-gradients",
+                hint="a network of GELU, swish or tanh has no such map: gradient, smoothgrad, integrated-gradients",
                 reason="nothing-to-patch",
             )
         for operation in relus:

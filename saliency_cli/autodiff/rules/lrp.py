@@ -12,10 +12,11 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from saliency_cli.autodiff.backward.affine import Product, Sum, product_of, scale_and_shift
 from saliency_cli.autodiff.backward.elementwise import Elementwise
 from saliency_cli.autodiff.backward.flow import Flow, twins
-from saliency_cli.autodiff.backward.kinds import CURVES, DENSE, MOVES, SUMS, WINNERS
+from saliency_cli.autodiff.backward.folding import product_of, scale_and_shift
+from saliency_cli.autodiff.backward.kinds import DENSE, MOVES, SUMS, WINNERS
+from saliency_cli.autodiff.backward.linear import Product, Sum
 from saliency_cli.autodiff.backward.ruled import Pulled, Way, counted, require_score
 from saliency_cli.autodiff.backward.shares import Name, Sharing, stabilised
 from saliency_cli.autodiff.backward.walk import no_rule, pulled_by_input, walk
@@ -88,16 +89,13 @@ class _Relevance:
             self.counts[f"{product.operation.type}_{name}".replace("-", "_")] += 1
             shares = self.rule.sharing(name).share(product, product.moved_back(relevance), self._box(product))
             yield from zip(product.inputs, shares, strict=True)
-        elif kind == "IdentityN" or kind in MOVES or kind in WINNERS:
+        elif self.elementwise.is_curve(operation):
+            yield self.elementwise.root(operation), relevance
+        elif kind in MOVES or kind in WINNERS:
             yield from pulled_by_input(self.flow, operation, arriving)
-        elif kind in CURVES or self.elementwise.is_curve(operation):
-            root = self.elementwise.root(operation)
-            if root is None:
-                raise no_rule("relevance propagation", operation)
-            yield root, relevance
         elif (change := scale_and_shift(self.flow, operation)) is not None:
-            yield self._scaled(operation, relevance, change[1])
-        elif kind in SUMS:
+            yield self._scaled(operation, relevance, *change)
+        elif kind in SUMS or kind == "Sub":
             yield from self._sum(operation, relevance)
         else:
             raise no_rule("relevance propagation", operation)
@@ -120,12 +118,18 @@ class _Relevance:
         self.counts[f"{operation.type}_{name}".replace("-", "_")] += 1
         yield from zip(linear.inputs, self.rule.sharing(name).share(linear, relevance), strict=True)
 
-    def _scaled(self, operation: Operation, relevance: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _scaled(
+        self, operation: Operation, relevance: Tensor, scale: Tensor | None, shift: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """A number times one value: all for that value. A shift takes its share where biases do, by ε alone."""
         (at,) = self.flow.carried(operation)
         x = operation.inputs[at]
+        if list(x.shape) != list(operation.outputs[0].shape):
+            raise no_rule("relevance propagation", operation)
         if shift is None or not self.rule.biases or self.rule.convolution != "epsilon":
-            return x, relevance
+            # What a factor of 0 switches off, as a pruned channel, has no share.
+            off = tf.equal(scale, 0) if scale is not None else False
+            return x, tf.where(off, tf.zeros_like(relevance), relevance)
         out = operation.outputs[0]
         kept = (out - shift) * tf.math.divide_no_nan(relevance, stabilised(out, self.rule.epsilon))
         return x, kept

@@ -135,15 +135,24 @@ def _same(value: Tensor) -> Tensor:
 _NOTHING: Mapping[str, Tensor] = {}
 
 
-def _forward(plan: _Plan, named: Mapping[str, Tensor], given: Mapping[str, Tensor] = _NOTHING) -> Traced:
-    """Emit the graph into the graph being traced, with `given` tensors for the constants of those names."""
+def _forward(
+    plan: _Plan,
+    named: Mapping[str, Tensor],
+    given: Mapping[str, Tensor] = _NOTHING,
+    placed: Mapping[str, Tensor] = _NOTHING,
+) -> Traced:
+    """Emit the graph into the graph being traced, with `given` tensors for the constants of those names.
+
+    Those `placed` stand for what the layers of those paths give out.
+    """
     ends = {tensor: tf.cast(named[key], plan.dtypes[key]) for key, tensor in plan.inputs.items()}
     other = {f"{name}:0": value for name, value in given.items()}
     fed = ends | {tensor: tf.identity(value) for tensor, value in plan.weights.items() if tensor not in other} | other
     fed |= {tensor: tf.constant(value) for tensor, value in plan.held.items()}
     wanted = [tensor for tensor in (*plan.outputs.values(), *plan.layers.values()) if tensor not in ends]
-    read = {tensor: value for tensor, value in fed.items() if tensor in plan.needed}
-    found = dict(zip(wanted, import_recorded(plan.graph, read, wanted), strict=True)) | ends
+    behind = {plan.layers[path]: value for path, value in placed.items()}
+    read = {tensor: value for tensor, value in (fed | behind).items() if tensor in plan.needed}
+    found = dict(zip(wanted, import_recorded(plan.graph, read, wanted), strict=True)) | ends | behind
     return Traced(
         {key: found[tensor] for key, tensor in plan.outputs.items()},
         {path: found[tensor] for path, tensor in plan.layers.items()},

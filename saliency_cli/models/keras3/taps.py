@@ -6,6 +6,7 @@ set to float32. Both are undone afterwards: the caller's model is left as it was
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -57,17 +58,31 @@ def _size(variable: Any) -> int:
 
 
 @contextlib.contextmanager
-def tapped(paths: Mapping[str, Any], kept: dict[str, Tensor]) -> Iterator[None]:
-    """Keep every layer's first output in `kept`, by path, for the length of the block."""
+def tapped(
+    paths: Mapping[str, Any], kept: dict[str, Tensor], placed: Mapping[str, Tensor] = NOTHING
+) -> Iterator[None]:
+    """Keep every layer's first output in `kept`, by path, for the length of the block.
+
+    A layer that is called again is kept as `path#2`, `path#3`, …. What is `placed` under such a name goes on in
+    the output's stead.
+    """
     # Inside a loop's body the same layer is called again, on tensors of another graph.
     graph = tf.compat.v1.get_default_graph()
 
     def tap(path: str, call: Any) -> Any:
+        names = itertools.chain((path,), (f"{path}#{time}" for time in itertools.count(2)))
+
         def called(*arguments: Any, **options: Any) -> Any:
             result = call(*arguments, **options)
-            first = next((t for t in tf.nest.flatten(result) if tf.is_tensor(t)), None)
-            if first is not None and getattr(first, "graph", None) is graph:
-                kept.setdefault(path, first)
+            parts = tf.nest.flatten(result)
+            at, first = next(((i, t) for i, t in enumerate(parts) if tf.is_tensor(t)), (0, None))
+            if first is None or getattr(first, "graph", None) is not graph:
+                return result
+            name = next(names)
+            kept[name] = first
+            if name in placed:
+                kept[name] = parts[at] = placed[name]
+                return tf.nest.pack_sequence_as(result, parts)
             return result
 
         return called
@@ -140,10 +155,12 @@ def forward(model: Any, structure: Any, output_names: tuple[str, ...]) -> Any:
     which Keras flattens them.
     """
 
-    def emit(inputs: Mapping[str, Tensor], given: Mapping[str, Tensor] = NOTHING) -> Traced:
+    def emit(
+        inputs: Mapping[str, Tensor], given: Mapping[str, Tensor] = NOTHING, placed: Mapping[str, Tensor] = NOTHING
+    ) -> Traced:
         arguments = keras.tree.map_structure(lambda name: inputs[name], structure)
         kept: dict[str, Tensor] = {}
-        with _substituted(model, given), tapped(layer_paths(model), kept), _full_precision(model):
+        with _substituted(model, given), tapped(layer_paths(model), kept, placed), _full_precision(model):
             result = model(arguments, training=False)
         tensors = [t for t in keras.tree.flatten(result) if tf.is_tensor(t)]
         return Traced(dict(zip(output_names, tensors, strict=True)), kept)

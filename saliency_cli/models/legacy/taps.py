@@ -147,12 +147,14 @@ def forward(model: Any, structure: Any, output_names: tuple[str, ...]) -> Any:
     `structure` is what the model takes: a name, or a nest of names.
     """
 
-    def emit(inputs: Mapping[str, Tensor], given: Mapping[str, Tensor] = NOTHING) -> Traced:
+    def emit(
+        inputs: Mapping[str, Tensor], given: Mapping[str, Tensor] = NOTHING, placed: Mapping[str, Tensor] = NOTHING
+    ) -> Traced:
         arguments = tf.nest.map_structure(lambda name: inputs[name], structure)
         kept: dict[str, Tensor] = {}
         changed = _plain_loops(model), _channels_last(model), _substituted(model, given)
         with quiet(), contextlib.ExitStack() as stack:
-            for change in (*changed, tapped(layer_paths(model), kept)):
+            for change in (*changed, tapped(layer_paths(model), kept, placed)):
                 stack.enter_context(change)
             result = model(arguments, training=False)
         tensors = [tensor for tensor in tf.nest.flatten(result) if tf.is_tensor(tensor)]

@@ -1,0 +1,118 @@
+"""Linear operations as relevance rules want them: their inputs, their weights by sign, and the way back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from saliency_cli.autodiff.backward.walk import pulled, replayed
+from saliency_cli.autodiff.runtime import tf
+
+Tensor = Any
+Operation = Any
+Sign = Literal["all", "+", "-", "one", "square"]
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """A product of data with a kernel, times `scale` plus `shift` (each by channel, the last axis).
+
+    `end` is the tensor it ends in, behind `moves` that leave the last axis as it is.
+    """
+
+    operation: Operation
+    data: int
+    end: Tensor
+    scale: Tensor | None = None
+    shift: Tensor | None = None
+    moves: tuple[Operation, ...] = ()
+    made: dict[str, Operation] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        """The data, as one input."""
+        return [self.operation.inputs[self.data]]
+
+    def apply(self, xs: Sequence[Tensor], sign: Sign) -> Tensor | None:
+        """Return the product of data with the kernel's part of a sign, scaled and not shifted."""
+        made = replayed(self.operation, {self.data: xs[0], self._kernel_at: self._kernel(sign)})
+        self.made.setdefault(sign, made)
+        return made.outputs[0]
+
+    def back(self, message: Tensor, sign: Sign) -> list[Tensor] | None:
+        """Return the transposed product with the kernel's part of a sign."""
+        if sign not in self.made:
+            self.apply([self.inputs[0]], sign)
+        found = pulled(self.made[sign], [message])[self.data]
+        return [found]
+
+    def moved_back(self, message: Tensor) -> Tensor:
+        """Bring a message from `end` to the shape of the product itself."""
+        for operation in reversed(self.moves):
+            message = pulled(operation, [message])[0]
+        return message
+
+    @property
+    def _kernel_at(self) -> int:
+        return 1 if self.operation.type == "Conv2DBackpropInput" else 1 - self.data
+
+    def _kernel(self, sign: Sign) -> Tensor:
+        kernel = self.operation.inputs[self._kernel_at]
+        if self.scale is not None:
+            kernel = kernel * _laid_out(self.operation, kernel, self.scale)
+        parts = {
+            "all": lambda: kernel,
+            "+": lambda: tf.nn.relu(kernel),
+            "-": lambda: -tf.nn.relu(-kernel),
+            "one": lambda: tf.ones_like(kernel),
+            "square": lambda: tf.square(kernel),
+        }
+        return parts[sign]()
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """A sum, a mean, a resize or a difference: linear, and its weights are no kernel's."""
+
+    operation: Operation
+    carried: tuple[int, ...]
+    shift: Tensor | None = None
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        """The data added."""
+        return [self.operation.inputs[i] for i in self.carried]
+
+    def apply(self, xs: Sequence[Tensor], sign: Sign) -> Tensor | None:
+        """Return the sum of other data, of those that weigh in with a sign."""
+        if sign == "-" and not self._difference:
+            return None
+        given = [x if keep else tf.zeros_like(x) for x, keep in zip(xs, self._signs(sign), strict=True)]
+        return replayed(self.operation, dict(zip(self.carried, given, strict=True))).outputs[0]
+
+    def back(self, message: Tensor, sign: Sign) -> list[Tensor] | None:
+        """Return what each input gets of a message."""
+        if sign == "-" and not self._difference:
+            return None
+        found = [pulled(self.operation, [message])[i] for i in self.carried]
+        return [x if keep else tf.zeros_like(x) for x, keep in zip(found, self._signs(sign), strict=True)]
+
+    @property
+    def _difference(self) -> bool:
+        return bool(self.operation.type == "Sub")
+
+    def _signs(self, sign: Sign) -> list[bool]:
+        """Return which inputs weigh in with a sign; what is taken off does so with a minus."""
+        return [sign == "all" or (sign == "-") == (self._difference and i == 1) for i in self.carried]
+
+
+def _laid_out(operation: Operation, kernel: Tensor, scale: Tensor) -> Tensor:
+    """Lay a scale by channel along the kernel's axis of output channels."""
+    if scale.shape[0] == 1:
+        return scale
+    if operation.type == "DepthwiseConv2dNative":
+        return tf.reshape(scale, tf.shape(kernel)[-2:])
+    names = {attribute.name for attribute in operation.op_def.attr}
+    turned = [name for name in ("transpose_b", "adj_y") if name in names]
+    if operation.type == "Conv2DBackpropInput" or any(operation.get_attr(name) for name in turned):
+        return scale[:, None]
+    return scale

@@ -1,0 +1,106 @@
+"""What a rule can't say anything of is refused by name, not passed through."""
+
+import numpy as np
+import pytest
+from asking import compiled
+from rule_nets import L, by_rule, inputs, pictures, seeded, stacked
+from test_rules_add_up import gated, transformer
+
+from saliency_cli.autodiff.runtime import keras, tf
+from saliency_cli.differentiable import Trace
+from saliency_cli.errors import ModelError, UsageError
+
+RELEVANCE = "lrp:dense=epsilon"
+
+
+def refused(model, rule, reason, words, error=ModelError, references=()):
+    x = inputs(model.input_shape[1:])
+    with pytest.raises(error, match=words) as caught:
+        by_rule(model, x, rule, references)
+    assert caught.value.reason == reason
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("form", ["guided", "deconvnet"])
+@pytest.mark.parametrize("activation", ["gelu", "silu", "tanh"])
+def test_nothing_to_guide(form, activation):
+    refused(pictures(activation), f"guided:form={form}", "nothing-to-patch", "there is none .* other activations")
+
+
+def test_the_relus_of_a_loop_can_not_be_guided():
+    model = stacked((5, 3), L.Dense(3, "relu"), L.SimpleRNN(4, activation="relu"), L.Dense(3))
+    refused(model, "guided", "hidden-operations", "inside While")
+
+
+def test_a_loop_without_relus_is_no_matter_to_guiding():
+    model = stacked((5, 3), L.Dense(3, "relu"), L.LSTM(4), L.Dense(3))
+    found, guided = by_rule(model, inputs((5, 3)), "guided")
+    assert found.activations["patched"][0] == 1
+    assert found.activations["unpatched"][0] == 0
+    assert np.abs(guided - by_rule(model, inputs((5, 3)))[1]).max() > 0
+
+
+def test_relus_inside_a_call_can_not_be_guided():
+    class Called(L.Layer):
+        def call(self, x):
+            return tf.function(lambda y: tf.nn.relu(y))(x)
+
+    model = stacked((5,), L.Dense(4, "relu"), Called(), L.Dense(3))
+    refused(model, "guided", "hidden-operations", "inside .*PartitionedCall")
+
+
+@pytest.mark.parametrize("rule", [RELEVANCE, "deeplift"])
+def test_loops_have_no_rule(rule):
+    model = stacked((5, 3), L.LSTM(4), L.Dense(3))
+    references = [np.float32(0)] if rule == "deeplift" else []
+    refused(model, rule, "hidden-operations", "can't look into While", references=references)
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [(transformer, "Mul .*layer_normalization"), (gated, "Mul .*multiply"),
+     (lambda: stacked((5,), L.Dense(4, "softmax"), L.Dense(3)), "Softmax")],
+)  # fmt: skip
+def test_gates_norms_and_attention_have_no_relevance(build, words):
+    refused(build(), RELEVANCE, "no-rule", words)
+
+
+def test_an_operation_without_a_rule_is_named_by_deeplift():
+    x = keras.Input((4,))
+    model = seeded(keras.Model(x, L.Dense(3)(keras.ops.sort(L.Dense(4)(x)))))
+    refused(model, "deeplift", "no-rule", "TopKV2|Sort", references=[np.float32(0)])
+
+
+class Half(L.Layer):
+    def call(self, x):
+        return tf.cast(tf.cast(x, tf.float16) * 2, tf.float32)
+
+
+@pytest.mark.parametrize("rule", [RELEVANCE, "deeplift"])
+def test_half_precision_is_refused(rule):
+    model = stacked((5,), L.Dense(4, "relu"), Half(), L.Dense(3))
+    refused(model, rule, "half-precision", "float16", references=[np.float32(0)] if rule == "deeplift" else [])
+
+
+@pytest.mark.parametrize("space", ["probability", "log-probability"])
+def test_relevance_is_of_a_score(space):
+    function = compiled(pictures(), batch=3, space=space)
+    with pytest.raises(UsageError, match=f"the target is a {space}") as caught:
+        by_rule(function, inputs((8, 8, 3)), RELEVANCE)
+    assert caught.value.hint == "--space logit"
+
+
+def test_relevance_is_not_of_a_loss():
+    function = compiled(pictures(), batch=3, loss="categorical_crossentropy")
+    name, labels = function.model.inputs[0].name, np.eye(4, dtype=np.float32)[[0, 1, 2]]
+    weights, nothing = np.zeros((3, 4), np.float32), np.zeros(3, bool)
+    with pytest.raises(UsageError, match="the target is a loss"):
+        function({name: inputs((8, 8, 3))}, weights, nothing, labels, Trace(rule=RELEVANCE))
+    guided = function({name: inputs((8, 8, 3))}, weights, nothing, labels, Trace(rule="guided"))
+    assert np.any(guided.gradients[name])
+
+
+def test_unknown_rules_and_options():
+    for rule, words in (("gided", "no rule is called 'gided'"), ("lrp:dense=flat", "dense=flat"), ("lrp:x=1", "'x'")):
+        with pytest.raises(UsageError, match=words):
+            by_rule(pictures(), inputs((8, 8, 3)), rule)
