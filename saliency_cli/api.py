@@ -138,7 +138,7 @@ class SaliencyModel:
         reduce: str | None = None,
         seed: int = 0,
         batch_size: int | None = None,
-        metrics: Sequence[str] = (),
+        metrics: str | Sequence[str] = (),
         mask: Array | None = None,
         reference: Attribution | None = None,
         valid_range: tuple[float, float] | None = None,
@@ -192,7 +192,7 @@ class SaliencyModel:
             resize=cast(Any, resize),
             reduce=cast(Any, reduce),
             seed=seed,
-            metrics=tuple(metrics),
+            metrics=(metrics,) if isinstance(metrics, str) else tuple(metrics),
             valid_range=valid_range,
         )
         found = self._attributors[key].attribute(

@@ -51,7 +51,7 @@ class SaliencyCallback(keras.callbacks.Callback):  # type: ignore[misc]
         inputs: Any,
         out: "str | PathLike[str]",
         *,
-        metrics: Sequence[str] = ("grad-l2", "gini"),
+        metrics: str | Sequence[str] = ("grad-l2", "gini"),
         labels: Sequence[Any] | None = None,
         every: int = 1,
         formats: Sequence[str] = ("overlay",),
@@ -71,7 +71,10 @@ class SaliencyCallback(keras.callbacks.Callback):  # type: ignore[misc]
             raise UsageError(f"{len(labels)} labels came for {len(inputs)} inputs", reason="bad-argument")
         self.out = Path(fspath(out))
         self._inputs, self._labels, self._every = list(inputs), labels, every
-        self._metrics = build_metrics(tuple(metrics))
+        self._metrics = build_metrics((metrics,) if isinstance(metrics, str) else tuple(metrics))
+        lacking = [name for name, metric in self._metrics.items() if "mask" in metric.needs]
+        if lacking:
+            raise UsageError(f"{lacking[0]} needs masks, which a callback has none of", reason="no-masks")
         self._writers = {name: WRITERS.build(name, {}) for name in formats}
         self._asked: dict[str, Any] = {
             "method": method,

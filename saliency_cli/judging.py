@@ -27,8 +27,8 @@ __all__ = ["check", "compare", "evaluate"]
 
 def evaluate(
     model: "str | PathLike[str]",
-    inputs: "Iterable[str | PathLike[str]]",
-    metrics: Sequence[str] = ("grad-l2", "gini"),
+    inputs: "str | PathLike[str] | Iterable[str | PathLike[str]]",
+    metrics: str | Sequence[str] = ("grad-l2", "gini"),
     *,
     method: str = "gradient",
     **fields: Any,
@@ -37,7 +37,7 @@ def evaluate(
 
     Args:
         model: a saved model of any format the command opens.
-        inputs: files, folders or globs.
+        inputs: files, folders or globs, one or several.
         metrics: names of `saliency metrics`, with options as `name:key=value,…`.
         method: a name of `saliency methods`.
         fields: any other field of `saliency_cli.runs.request.ComputeRequest`: `options`, `target`, `labels`,
@@ -52,9 +52,7 @@ def evaluate(
     from saliency_cli.runs.compute import compute
 
     heard = _Items()
-    request = ComputeRequest(
-        fspath(model), tuple(fspath(each) for each in inputs), metrics=tuple(metrics), methods=(method,), **fields
-    )
+    request = ComputeRequest(fspath(model), _several(inputs), metrics=_several(metrics), methods=(method,), **fields)
     run = compute(request, heard).run
     run.items = heard.items
     return run
@@ -63,8 +61,8 @@ def evaluate(
 def compare(
     before: "str | PathLike[str]",
     after: "str | PathLike[str]",
-    inputs: "Iterable[str | PathLike[str]]",
-    metrics: Sequence[str] | None = None,
+    inputs: "str | PathLike[str] | Iterable[str | PathLike[str]]",
+    metrics: str | Sequence[str] | None = None,
     *,
     method: str = "gradient",
     before_method: str | None = None,
@@ -79,10 +77,10 @@ def compare(
 
     request = ComputeRequest(
         fspath(after),
-        tuple(fspath(each) for each in inputs),
+        _several(inputs),
         reference=fspath(before),
         reference_method=before_method,
-        metrics=DEFAULT_METRICS if metrics is None else tuple(metrics),
+        metrics=DEFAULT_METRICS if metrics is None else _several(metrics),
         methods=(method,),
         **fields,
     )
@@ -101,6 +99,11 @@ def check(policy: "str | PathLike[str]" = "saliency.toml", **overrides: Any) -> 
     from saliency_cli.runs.check.request import CheckRequest
 
     return run_check(CheckRequest(Path(policy), **overrides), Silent()).record
+
+
+def _several(given: "str | PathLike[str] | Iterable[str | PathLike[str]]") -> tuple[str, ...]:
+    """Return one or several names as a tuple: a text is one name, not its letters."""
+    return (fspath(given),) if isinstance(given, (str, PathLike)) else tuple(fspath(each) for each in given)
 
 
 class _Items(Silent):

@@ -276,4 +276,5 @@ class CompareRecord(Struct, kw_only=True):
     inputs: list[ComparedRecord] = []
     failed: dict[str, str] = {}
     predictions_changed: int = 0
+    notes: list[str] = []
     run: RunRecord

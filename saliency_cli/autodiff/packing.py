@@ -370,7 +370,7 @@ def _fits(running: _Running, batch: _Batch) -> bool:
 
 
 _SHAPES_KEPT = 4
-_ALIVE = 4
+_ALIVE = 2
 """How many batches' worth of samples may be under way at once."""
 
 _END = object()

@@ -9,10 +9,14 @@ import click
 from saliency_cli.cli.compute import displayed
 from saliency_cli.cli.compute_options import FIELDS, MEASURE_SECTIONS, compare_options
 from saliency_cli.cli.parameters import SectionCommand
+from saliency_cli.cli.telling import tell
 
 if TYPE_CHECKING:
     from saliency_cli.records import CompareRecord
     from saliency_cli.runs.compare import Compared
+
+
+_FILES = ("compare.json", "compare.md", "compare.png")
 
 
 class CompareCommand(SectionCommand):
@@ -38,6 +42,8 @@ def compare(context: click.Context, /, **given: Any) -> int:
         raise click.UsageError("--json and --markdown exclude each other", context)
     if not given["inputs"]:
         raise click.UsageError("Missing argument 'INPUT...': files, folders or quoted globs", context)
+    if given["folder"]:
+        _require_free(Path(given["folder"]))
     from saliency_cli.runs.request import ComputeRequest
 
     fields = {field: given[field] for field in FIELDS if field in given}
@@ -51,6 +57,12 @@ def compare(context: click.Context, /, **given: Any) -> int:
         from saliency_cli.runs.compare import compare as run_compare
 
         compared = run_compare(replace(request, metrics=request.metrics or DEFAULT_METRICS), terminal)
+    _show(compared, given)
+    return compared.exit_code
+
+
+def _show(compared: "Compared", given: dict[str, Any]) -> None:
+    """Write and print a comparison in the form that was asked for."""
     if given["folder"]:
         _write(compared, Path(given["folder"]), given["worst"])
     if given["as_json"]:
@@ -64,7 +76,22 @@ def compare(context: click.Context, /, **given: Any) -> int:
     elif not given["quiet"]:
         for line in _lines(compared.record, given["worst"]):
             click.echo(line)
-    return compared.exit_code
+    if not given["quiet"]:
+        for note in compared.record.notes:
+            tell("warning", note)
+
+
+def _require_free(folder: Path) -> None:
+    """Raise `OutputError` for a folder that holds anything but an earlier comparison."""
+    foreign = sorted(path.name for path in folder.iterdir() if path.name not in _FILES) if folder.is_dir() else []
+    if foreign:
+        from saliency_cli.errors import OutputError
+
+        raise OutputError(
+            f"the folder '{folder}' holds other files ('{foreign[0]}')",
+            hint="-o a new folder, or one that holds a comparison only",
+            reason="not-empty",
+        )
 
 
 def _lines(record: "CompareRecord", worst: int) -> list[str]:

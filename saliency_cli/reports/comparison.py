@@ -63,6 +63,7 @@ def markdown(record: CompareRecord, most: int, image: str | None = None) -> str:
     cells = [(code(label, cell=True), *rest) for label, *rest in rows(record)]
     lines += [*table(header, cells, right=(1, 2, 3, 4, 5)), ""]
     lines += [f"{record.predictions_changed:,} of {counted(len(record.inputs), 'prediction')} changed.", ""]
+    lines += [f"- {escape(note)}" for note in record.notes] + [""] * bool(record.notes)
     shown = [
         (code(name, cell=True), value, escape(prediction(each))) for name, value, each in worst_rows(record, most)
     ]

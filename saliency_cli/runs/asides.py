@@ -91,7 +91,7 @@ class Asides:
         references = found[fed.id]
         if isinstance(references, InputError):
             raise InputError(
-                f"the second model has no map of it: {references.message}",
+                f"{self.prepared.request.reference} has no map of it: {references.message}",
                 hint=references.hint,
                 reason=references.reason,
             )

@@ -98,8 +98,22 @@ def _record(request: ComputeRequest, found: MeasuredRun, done: list[MeasuredItem
             if item.record.status == "error"
         },
         predictions_changed=sum(each.before is not None and each.before != each.after for each in inputs),
+        notes=_notes(found),
         run=found.run,
     )
+
+
+def _notes(found: MeasuredRun) -> list[str]:
+    """Say where the two models' classes can't be the same ones."""
+    first, second = found.reference, found.run
+    outputs = [next(iter(run.model.outputs.values()), "") if run and run.model else "" for run in (first, second)]
+    if outputs[0] == outputs[1]:
+        return []
+    told = (
+        f"the outputs are {outputs[0] or '?'} and {outputs[1] or '?'}: a class of one model is no class of the "
+        "other, so changed predictions and differences of values mean nothing"
+    )
+    return [told]
 
 
 def _compared(item: MeasuredItem, found: MeasuredRun) -> ComparedRecord:

@@ -97,18 +97,22 @@ class Truths:
             if key in self.by_path:
                 return self.by_path[key]
         # A table may name paths from another folder: then one of the two is the end of the other.
-        name = PurePosixPath(plain).name
-        alike = [path for path in self.by_name.get(name, ()) if _ends_alike(path, plain)]
+        alike: list[str] = []
+        for wanted in dict.fromkeys((identity, plain)):
+            name = PurePosixPath(wanted).name
+            alike = alike or [path for path in self.by_name.get(name, ()) if _ends_alike(path, wanted)]
         labels = {self.by_path[path] for path in alike}
         if len(labels) == 1:
             return labels.pop()
         if labels:
             raise InputError(
                 f"--labels has several labels for '{identity}': {', '.join(f'{p},{self.by_path[p]}' for p in alike)}",
-                hint=f"a line with the whole path: {plain},LABEL",
+                hint=f"a line with the whole path: {identity},LABEL",
                 reason="no-label",
             )
-        raise InputError(f"--labels has no label for '{identity}'", hint=f"a line: {plain},LABEL", reason="no-label")
+        raise InputError(
+            f"--labels has no label for '{identity}'", hint=f"a line: {identity},LABEL", reason="no-label"
+        )
 
 
 def _require_sense(label: str, classes: Classes, loss: str, shape: tuple[int, ...]) -> None:

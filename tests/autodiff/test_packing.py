@@ -330,4 +330,4 @@ def test_only_so_many_samples_are_under_way():
         done += 1
         most = max(most, begun - done)
     assert done == 200
-    assert most <= 4 * 4 + 1
+    assert most <= 2 * 4 + 1

@@ -239,7 +239,7 @@ class TestSecondModel:
         report, heard = compute("a.png", "w.png", metrics=("pearson",), reference="nan.keras")
         assert report.failures == 1
         assert [item.status for item in in_order(heard)] == ["ok", "error"]
-        assert "the second model has no map of it" in in_order(heard)[1].error.message
+        assert "nan.keras has no map of it" in in_order(heard)[1].error.message
 
     def test_measured_items_pair_by_content_not_by_name(self, here):
         first = picture("a.png")
@@ -269,3 +269,50 @@ def test_pooling_keeps_the_mean_and_does_nothing_to_small_maps():
     assert small.mean() == pytest.approx(plane.mean(), rel=1e-12)
     assert np.array_equal(pooled(plane[:8, :8], 16), plane[:8, :8])
     assert np.allclose(pooled(plane[:64, :32], 32), plane[:64, :32].reshape(32, 2, 32, 1).mean((1, 3)))
+
+
+def test_a_row_s_label_is_found_by_the_file_s_name(compute, here):
+    (here / "far").mkdir()
+    array("far/t.npy", (2, 4))
+    (here / "labels.csv").write_text("t.npy#0,1\nt.npy#1,2\n")
+    _, heard = compute("far/t.npy", model="table.keras", target="label", labels="labels.csv")
+    assert [record.maps[0].target.index for record in in_order(heard)] == [1, 2]
+
+
+class TestCompare:
+    """The command over two stand-ins."""
+
+    def test_a_model_compared_with_itself(self, saliency, here):
+        picture("a.png")
+        told = saliency("compare", "picture.keras", "guessed.keras", "a.png", "-o", "out", "--json")
+        assert told.code == 0
+        record = json.loads(told.out)
+        assert record["metrics"]["pearson"]["median"] == pytest.approx(1)
+        assert record["ranked_by"] == "pearson"
+        assert sorted(path.name for path in (here / "out").iterdir()) == ["compare.json", "compare.md", "compare.png"]
+        assert (here / "out" / "compare.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_a_folder_with_other_files_is_left_alone(self, saliency, here):
+        picture("in/a.png")
+        told = saliency("compare", "picture.keras", "guessed.keras", "in", "-o", "in")
+        assert told.code == 5
+        assert "holds other files ('a.png')" in told.err
+        assert [path.name for path in (here / "in").iterdir()] == ["a.png"]
+
+    def test_two_methods_on_one_model_as_markdown(self, saliency, here):
+        picture("a.png")
+        told = saliency(
+            "compare", "picture.keras", "picture.keras", "a.png", "--markdown",
+            "--before-method", "random", "--metric", "pearson", "--metric", "prediction-change",
+        )  # fmt: skip
+        assert told.code == 0
+        assert "| `pearson` |" in told.out
+        assert "by random and gradient on 1 input" in told.out
+        assert "0 of 1 prediction changed." in told.out
+
+    def test_an_input_that_fails_is_told_and_exits_with_3(self, saliency, here):
+        picture("a.png")
+        Image.new("RGB", (8, 8), "white").save("w.png")
+        told = saliency("compare", "nan.keras", "picture.keras", "a.png", "w.png")
+        assert told.code == 3
+        assert "nan.keras has no map of it" in told.err
