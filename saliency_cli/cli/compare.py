@@ -1,6 +1,5 @@
 """`saliency compare`: two models' maps of the same inputs, as a table, as Markdown, as a folder to keep."""
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,10 +95,10 @@ def _require_free(folder: Path) -> None:
 
 def _lines(record: "CompareRecord", worst: int) -> list[str]:
     """Return the drift table and the inputs that changed most, for a terminal."""
-    from saliency_cli.cli.tables import table
+    from saliency_cli.cli.tables import table, width_of_stdout
     from saliency_cli.reports.comparison import prediction, rows, worst_rows
 
-    width = shutil.get_terminal_size().columns
+    width = width_of_stdout()
     lines = table(("metric", "median", "p05", "p95", "mean", "inputs"), rows(record), width)
     if record.inputs:
         changed = record.predictions_changed

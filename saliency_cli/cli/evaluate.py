@@ -1,6 +1,5 @@
 """`saliency evaluate`: every map measured; a table of what was found."""
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -45,7 +44,7 @@ def evaluate(context: click.Context, /, **given: Any) -> int:
 
 def statistics_table(report: "Report") -> list[str]:
     """Return the lines of the table: a row for each metric and method."""
-    from saliency_cli.cli.tables import table
+    from saliency_cli.cli.tables import table, width_of_stdout
 
     several = len(report.run.metrics) > 1
     rows = []
@@ -58,7 +57,7 @@ def statistics_table(report: "Report") -> list[str]:
             else:
                 rows.append([*([method] if several else []), label, "", "", "", "", "0", _better(record.better)])
     header = [*(["method"] if several else []), "metric", "median", "p05", "p95", "mean", "inputs", "better"]
-    return table(header, rows, shutil.get_terminal_size().columns)
+    return table(header, rows, width_of_stdout())
 
 
 def _better(better: str) -> str:

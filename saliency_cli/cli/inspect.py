@@ -1,6 +1,7 @@
 """`saliency inspect`: what a saved model takes, gives and is made of."""
 
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,8 +9,8 @@ from typing import Any
 import click
 
 from saliency_cli.cli.model_options import MODEL_HELP, MODEL_OPTIONS
-from saliency_cli.cli.tables import table
-from saliency_cli.cli.telling import printable
+from saliency_cli.cli.tables import table, width_of_stdout
+from saliency_cli.cli.telling import is_terminal, printable
 from saliency_cli.errors import ModelError
 
 
@@ -131,7 +132,9 @@ def _section(title: str, rows: list[list[str]], width: int) -> Iterator[str]:
     kept = [place for place in range(len(rows[0])) if any(row[place] for row in rows[1:])]
     header, *body = [[printable(row[place]) for place in kept] for row in rows]
     yield from ("", title)
-    yield from (f"  {text}" for text in table(header, body, width - 2))
+    yield from (
+        f"  {text}" for text in table(header, body, (width if is_terminal(sys.stdout) else width_of_stdout()) - 2)
+    )
 
 
 def _paragraph(title: str, text: str, width: int) -> Iterator[str]:

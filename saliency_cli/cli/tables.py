@@ -1,11 +1,22 @@
 """Plain aligned tables that fit the terminal."""
 
+import os
+import shutil
+import sys
 from collections.abc import Sequence
 
 from saliency_cli.cli.lines import cells, fit
+from saliency_cli.cli.telling import is_terminal
 
 _GAP = 2
 _NARROWEST = 6
+_UNBOUNDED = 10_000
+
+
+def width_of_stdout() -> int:
+    """Return the terminal's columns, or those COLUMNS names; into a pipe goes everything, whole."""
+    bounded = is_terminal(sys.stdout) or "COLUMNS" in os.environ
+    return shutil.get_terminal_size().columns if bounded else _UNBOUNDED
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
