@@ -33,7 +33,9 @@ class RuleRecord(Struct, kw_only=True):
     `change_interval` that of what a bound relative to the baseline holds: of `change`, for `max-delta` of
     `difference`, inputs drawn together with what they were.
     `failures` counts the inputs that break an `each` rule, of `n`. `verdict` `error`: the rule could not
-    be judged, and `message` says why and what to type next.
+    be judged, and `message` says why and what to type next. `versus`: a rule that another baseline may keep;
+    None: one on the model alone. `line` is where the rule stands in the policy, 0 where that is not known.
+    `worst` are inputs that break the bound themselves; of a rule that is kept, those nearest to it.
     """
 
     id: str
@@ -55,6 +57,8 @@ class RuleRecord(Struct, kw_only=True):
     failures: int = 0
     allowed_failures: int = 0
     classes: list[str] = []
+    versus: Literal["baseline"] | None = None
+    line: int = 0
     worst: list[WorstRecord] = []
     message: str = ""
     hint: str = ""

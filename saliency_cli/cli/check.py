@@ -12,6 +12,7 @@ import click
 from saliency_cli.cli.check_options import FIELDS, REPORTS, SECTIONS, check_options
 from saliency_cli.cli.parameters import SectionCommand
 from saliency_cli.cli.telling import say, tell, wants_colour
+from saliency_cli.errors import OutputError
 
 if TYPE_CHECKING:
     from saliency_cli.cli.terminal import Terminal
@@ -82,23 +83,33 @@ def _request(context: click.Context, given: dict[str, Any]) -> "CheckRequest":
 
 
 def _show(checked: "Checked", given: dict[str, Any]) -> None:
-    """Write the reports, tell GitHub, and print the rows or the JSON."""
-    from saliency_cli.runs.check.reporting import tell_github, write_reports
+    """Write the reports, tell GitHub, and print the rows or the JSON: also where a report can't be written."""
+    from saliency_cli.runs.check.reporting import annotations, write_reports, write_summary
 
     files = {name: given[name.replace("-", "_")] for name in REPORTS if given[name.replace("-", "_")]}
-    write_reports(checked, files)
     wanted = given["github"]
     if wanted is None:
         wanted = os.environ.get("GITHUB_ACTIONS") == "true"
-    annotations = tell_github(checked) if wanted else ""
+    told = annotations(checked) if wanted else ""
+    unwritten: OutputError | None = None
+    try:
+        try:
+            write_reports(checked, files)
+        finally:  # a summary is worth having beside a report that could not be written
+            if wanted:
+                write_summary(checked)
+    except OutputError as error:
+        unwritten = error
     if given["as_json"]:
         import msgspec
 
         click.echo(msgspec.json.format(msgspec.json.encode(checked.record), indent=2))
-        say(annotations, end="")  # GitHub reads stderr too, where they don't break the document
-        return
-    click.echo(annotations, nl=False)
-    _rows(checked, next(iter(files.values()), ""), quiet=given["quiet"])
+        say(told, end="")  # GitHub reads stderr too, where they don't break the document
+    else:
+        click.echo(told, nl=False)
+        _rows(checked, "" if unwritten else next(iter(files.values()), ""), quiet=given["quiet"])
+    if unwritten is not None:
+        raise unwritten
 
 
 def _rows(checked: "Checked", report: str, *, quiet: bool) -> None:

@@ -99,6 +99,7 @@ def _scores(
     sample: Sample, absent: Arrays, fitting: dict[str, tuple[int, ...]], activation: Array
 ) -> Generator[Ask, Answer, Array]:
     """Return s_k − s(x′) for each of some channels."""
+
     def point(i: int, out: Arrays) -> None:
         sample.write(out)
         for name, axes in fitting.items():

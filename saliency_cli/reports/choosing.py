@@ -40,8 +40,9 @@ def worst_inputs(record: CheckRecord, most: int = MOST) -> list[Worst]:
 def _note(found: dict[str, Worst], name: str, rule: RuleRecord, entry: WorstRecord, most: int) -> None:
     if entry.id not in found and len(found) == most:
         return
+    kept = "kept: " if rule.verdict == "pass" else ""
     found.setdefault(entry.id, Worst(entry.id)).captions.append(
-        one_line(f"{name}: {rule.metric} {worst(entry)}{_held_to(rule)}")
+        one_line(f"{kept}{name}: {rule.metric} {worst(entry)}{_held_to(rule)}")
     )
 
 
@@ -49,6 +50,9 @@ def _held_to(rule: RuleRecord) -> str:
     """Return the limit, and whose: the aggregate's, or the input's own that hangs on its own baseline."""
     if rule.limit is None:
         return ""
+    if rule.verdict == "pass":
+        # What is shown of a kept rule is what comes nearest to its limit, and no failure.
+        return f"; {rule.aggregate} is {bounds(rule)[0]}" if rule.aggregate != "each" else ""
     if rule.aggregate != "each":
         return f"; {rule.aggregate} must be {bounds(rule)[1]}"
     return f"; allowed {leeway(rule)}" if leeway(rule) else f"; must be {bounds(rule)[1]}"

@@ -23,10 +23,11 @@ class _Note(NamedTuple):
     line: int | None = None
 
 
-def annotations(record: CheckRecord, lines: Mapping[str, int] | None = None) -> str:
+def annotations(record: CheckRecord, lines: Mapping[str, int] | None = None, file: str | None = None) -> str:
     """Return workflow commands, one a line: an error for each broken rule, a warning for each warning.
 
-    `lines` says on which line of the policy a rule stands, by its id. Above ten of a kind the last one
+    `lines` says on which line of the policy a rule stands, by its id; `file` is the policy as the
+    repository has it, where that is not what the command line says. Above ten of a kind the last one
     names the rest.
     """
     at = lines or {}
@@ -38,9 +39,10 @@ def annotations(record: CheckRecord, lines: Mapping[str, int] | None = None) -> 
         told = "; ".join(f"{name}: {message}" for name, message in record.failed_inputs.items())
         failed = counted(len(record.failed_inputs), "input")
         warnings.append(_Note(f"{failed} could not be measured", told))
+    place = record.policy if file is None else file
     commands = [
-        *(_command("error", record.policy, note) for note in _at_most(errors)),
-        *(_command("warning", record.policy, note) for note in _at_most(warnings)),
+        *(_command("error", place, note) for note in _at_most(errors)),
+        *(_command("warning", place, note) for note in _at_most(warnings)),
     ]
     return "".join(f"{command}\n" for command in commands)
 

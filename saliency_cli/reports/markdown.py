@@ -7,15 +7,16 @@ from saliency_cli.reports.blocks import Block, joined
 from saliency_cli.reports.numerals import NOTHING, interval, number, percent, signed
 from saliency_cli.reports.plaintext import one_line
 from saliency_cli.reports.wording import (
-    bounds,
     breaking,
     counted,
     headline,
+    limits_at,
     measured,
     next_step,
     ordered,
     pairing,
     provenance,
+    shown,
     worst,
 )
 from saliency_cli.verdicts import CheckRecord, RuleRecord, Verdict
@@ -43,6 +44,7 @@ def encode(record: CheckRecord, limit: int = COMMENT) -> str:
     told = [_told(rule) for rule in rules if rule.verdict == "error" or rule.message]
     blocks += [Block(rows=told)] if told else []
     blocks += [Block([f"To accept the new maps: {code(next_step(record))}"])] if next_step(record) else []
+    blocks += [Block([f"To change the limit: {code(limits_at(record))}"])] if limits_at(record) else []
     blocks += [_worst(rule) for rule in rules if rule.worst and rule.verdict != "pass"]
     if kept := rules[len(open_) :]:
         table_ = _rules(kept)
@@ -84,7 +86,7 @@ def _rules(rules: Sequence[RuleRecord]) -> Block:
     header = ("", "rule", "measured", "value", "limit", "baseline", "difference", "95 % interval")
     rows = []
     for rule in rules:
-        value, limit = bounds(rule)
+        value, limit = shown(rule)
         for sign, pretty in _SIGNS.items():
             limit = limit.replace(sign, pretty)
         broken = f"<br>{escape(breaking(rule))}" if breaking(rule) else ""

@@ -6,16 +6,18 @@ from typing import Literal, NamedTuple
 from saliency_cli.reports.numerals import interval, percent
 from saliency_cli.reports.plaintext import cells, one_line, pad, shorten
 from saliency_cli.reports.wording import (
-    bounds,
     breaking,
     counted,
     headline,
+    is_lenient,
+    limits_at,
     measured,
     names,
     next_step,
     origin,
     pairing,
     sentence,
+    shown,
     worst,
 )
 from saliency_cli.verdicts import CheckRecord, RuleRecord, Verdict
@@ -61,7 +63,9 @@ def rows(record: CheckRecord, width: int = 80, report: str = "") -> list[Row]:
 def _columns(rule: RuleRecord) -> tuple[str, str, str, str]:
     if rule.verdict == "error":
         return measured(rule), "", "", ""
-    value, limit = bounds(rule)
+    value, limit = shown(rule)
+    if is_lenient(rule):
+        return measured(rule), value, limit, f"{rule.allowed_failures:,} allowed"
     beside = _more(rule) or ([counted(rule.n, "input")] if rule.n else [])
     return measured(rule), value, limit, "  ".join(beside)
 
@@ -108,7 +112,8 @@ def _below(rule: RuleRecord, widths: Sequence[int], width: int) -> list[str]:
         hint = one_line(rule.hint)
         return [*_wrapped(sentence(rule), width), *_wrapped(hint, width)]
     if rule.verdict == "pass":
-        return _wrapped(one_line(rule.message), width)
+        lenient = breaking(rule) if is_lenient(rule) and not widths[-1] else ""
+        return [*_wrapped(lenient, width), *_wrapped(one_line(rule.message), width)]
     lines = [] if widths[-1] else _wrapped("  ".join(_more(rule)), width)
     lines += _wrapped(one_line(rule.message), width)
     return [*lines, *_worst(rule, width)]
@@ -134,7 +139,7 @@ def _failed(record: CheckRecord, width: int) -> list[str]:
         return []
     lines = [f"{counted(len(failed), 'input')} could not be measured:"]
     for name, message in list(failed.items())[:_MOST_WORST]:
-        lines.append(_INDENT + f"{shorten(one_line(name), width // 2)}: {one_line(message)}")
+        lines += _wrapped(_broken(f"{one_line(name)}: {one_line(message)}", width - len(_INDENT)), width)
     rest = len(failed) - _MOST_WORST
     return [*lines, f"{_INDENT}and {rest:,} more"] if rest > 0 else lines
 
@@ -146,12 +151,27 @@ def _last(record: CheckRecord, width: int, report: str) -> list[Row]:
     elif record.passed and any(rule.verdict == "warning" for rule in record.rules):
         gravest = "warning"
     accept = f"accept: {next_step(record)}" if next_step(record) else ""
-    parts = [f"{headline(record)}.", f"report: {one_line(report)}" if report else "", accept]
+    change = f"change the limit: {limits_at(record)}" if limits_at(record) else ""
+    parts = [f"{headline(record)}.", f"report: {one_line(report)}" if report else "", accept, change]
     whole = "  ".join(part for part in parts if part)
     if cells(whole) <= width:
         return [Row(whole, gravest)]
     head, *rest = [text for part in parts if part for text in _wrapped(part, width, "")]
     return [Row(head, gravest), *(Row(text, "plain") for text in rest)]
+
+
+def _broken(text: str, width: int) -> str:
+    """Return text whose words fit the width: an error's path is worth a second line rather than a gap."""
+    found: list[str] = []
+    for word in text.split():
+        part = ""
+        for sign in word:
+            if part and cells(part + sign) > max(width, _NARROWEST):
+                found.append(part)
+                part = ""
+            part += sign
+        found.append(part)
+    return " ".join(found)
 
 
 def _wrapped(text: str, width: int, indent: str = _INDENT) -> list[str]:

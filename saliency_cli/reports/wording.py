@@ -8,6 +8,7 @@ from saliency_cli.reports.numerals import NOTHING, apart, interval, number, perc
 from saliency_cli.reports.plaintext import one_line
 from saliency_cli.verdicts import CheckRecord, RuleRecord, Verdict, WorstRecord
 
+_MOST_LINES = 3
 GRAVEST: tuple[Verdict, ...] = ("error", "fail", "warning", "pass")
 
 
@@ -72,6 +73,22 @@ def bounds(rule: RuleRecord) -> tuple[str, str]:
     """Return the value, and the limit with its comparison: `4.91`, `<= 4.41`."""
     value, limit = apart(rule.value, rule.limit)
     return value, f"{rule.comparison} {limit}".strip() if rule.limit is not None else NOTHING
+
+
+def is_lenient(rule: RuleRecord) -> bool:
+    """Whether a rule is kept although some inputs break it, since so many are allowed to."""
+    return rule.verdict == "pass" and rule.aggregate == "each" and rule.failures > 0
+
+
+def shown(rule: RuleRecord) -> tuple[str, str]:
+    """Return what a table shows of the value and its limit: `bounds`, or of a lenient rule `2 of 8`, `over 0`.
+
+    The worst value beside the limit it breaks would contradict the verdict.
+    """
+    if not is_lenient(rule):
+        return bounds(rule)
+    side = "beyond" if rule.bound == "max-delta" else "under" if rule.comparison == ">=" else "over"
+    return f"{rule.failures:,} of {rule.n:,}", f"{side} {leeway(rule) or number(rule.limit)}"
 
 
 def leeway(rule: RuleRecord) -> str:
@@ -154,9 +171,18 @@ def provenance(record: CheckRecord) -> list[str]:
 
 def next_step(record: CheckRecord) -> str:
     """Return the command that makes what was measured the new baseline, or nothing where that would not help."""
-    # A record doesn't tell a rule on drift (pearson) from one on the map itself (gini): both are taken as drift.
-    broken = any(rule.verdict in ("fail", "warning") for rule in record.rules)
+    broken = any(rule.verdict in ("fail", "warning") and rule.versus == "baseline" for rule in record.rules)
     if not broken or record.baseline.kind != "folder":
         return ""
     policy = [record.policy] if record.policy not in ("", "saliency.toml") else []
     return shlex.join(["saliency", "check", *policy, "--update-baseline"])
+
+
+def limits_at(record: CheckRecord) -> str:
+    """Return where the broken limits stand that no baseline moves, `saliency.toml:12`; nothing if not known."""
+    broken = [rule for rule in record.rules if rule.verdict in ("fail", "warning") and rule.versus is None]
+    lines = sorted({rule.line for rule in broken if rule.line})
+    if not lines or not record.policy:
+        return ""
+    more = f" and {len(lines) - _MOST_LINES:,} more" if len(lines) > _MOST_LINES else ""
+    return ", ".join(f"{one_line(record.policy)}:{line}" for line in lines[:_MOST_LINES]) + more

@@ -36,7 +36,8 @@ def test_the_first_line_of_each_rule_is_its_verdict(saliency):
         ["PASS", "kept"], ["FAIL", "broken"], ["WARN", "warned"],
     ]  # fmt: skip
     assert all(len(line) <= 80 for line in lines)
-    assert "1 of 3 rules failed on 10 inputs" in lines[-1]
+    assert "1 of 3 rules failed on 10 inputs" in lines[-2]
+    assert lines[-1] == "change the limit: saliency.toml:10, saliency.toml:14"
     assert told.code == 1
 
 
@@ -333,9 +334,47 @@ def test_reports_are_written_where_asked(saliency):
     assert "r/j.xml" in told.out
 
 
-def test_a_report_that_can_t_be_written_is_code_5(saliency):
-    policy(KEPT)
-    assert saliency("check", "--junit", "saliency.toml/x.xml").code == 5
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_report_that_can_t_be_written_is_code_5_and_the_verdict_is_told(saliency, more):
+    policy(KEPT, BROKEN)
+    told = saliency("check", "--junit", "saliency.toml/x.xml", "--markdown", "m.md", *more)
+    assert told.code == 5
+    assert json.loads(told.out)["passed"] is False if more else "FAIL  broken" in told.out
+    assert "saliency.toml/x.xml" in told.err
+    assert "--junit FILE" in told.err
+    assert "-o " not in told.err
+    assert Path("m.md").exists()
+
+
+def test_a_summary_that_can_t_be_written_keeps_the_verdict(saliency, monkeypatch):
+    policy(BROKEN)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "saliency.toml/s.md")
+    told = saliency("check", "--github")
+    assert told.code == 5
+    assert "::error" in told.out
+    assert "FAIL  broken" in told.out
+    assert "GITHUB_STEP_SUMMARY" in told.err
+
+
+def test_annotations_name_the_policy_as_the_repository_does(saliency, monkeypatch, here):
+    policy(BROKEN, head=HEAD.replace("images", "../images").replace("picture.k", "../picture.k"), name="ci/p.toml")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(here))
+    assert "::error file=ci/p.toml," in saliency("check", here / "ci/p.toml", "--github").out
+    monkeypatch.chdir("ci")
+    assert "::error file=ci/p.toml," in saliency("check", "p.toml", "../picture.keras", "--github").out
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(here / "images"))
+    assert "::error file=p.toml," in saliency("check", "p.toml", "../picture.keras", "--github").out
+
+
+def test_only_what_another_baseline_mends_is_accepted_by_one(saliency):
+    policy(RELATIVE, BROKEN)
+    saliency("check", "--update-baseline")
+    told = saliency("check")
+    assert "accept:" not in told.out
+    assert "change the limit: saliency.toml:10" in told.out
+    told = saliency("check", "louder.keras", "--select", "relative")
+    assert "accept: saliency check --update-baseline" in told.out
+    assert "change the limit" not in told.out
 
 
 def test_github_gets_annotations_at_the_rule_s_line(saliency, monkeypatch):

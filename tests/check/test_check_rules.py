@@ -66,6 +66,19 @@ def test_a_broken_rule_names_the_five_worst():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("aggregate", ["max", "p95", "each"])
+def test_inputs_that_keep_a_broken_rule_are_not_among_its_worst(aggregate):
+    record = judged([1, 9, 3, 8], agg=aggregate, max=4.0)
+    assert record.verdict == "fail"
+    assert [entry.id for entry in record.worst] == ["1.png", "3.png"]
+
+
+def test_a_rule_that_another_baseline_may_keep_says_so():
+    assert judged([1.0], agg="max", max=4.0).versus is None
+    assert judged([1.0], [1.0], agg="max", max_increase=0.5).versus == "baseline"
+    assert judged([1.0], [1.0], agg="max", max=4.0, pair_=True).versus == "baseline"
+
+
 def test_a_warning_is_no_failure():
     assert judged([9.0], agg="max", max=4.0, severity="warning").verdict == "warning"
 

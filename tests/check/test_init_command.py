@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from run_tools import picture, pictures, tree
 
+from saliency_cli.errors import UsageError
+from saliency_cli.runs.check.held import Held
 from saliency_cli.runs.check.init import gathered
-from saliency_cli.runs.check.proposing import rounded
+from saliency_cli.runs.check.policy import FLAGS, Rule
+from saliency_cli.runs.check.proposing import proposed, rounded
 
 
 @pytest.mark.parametrize("profile", ["finetune", "reexport", "retrain"])
@@ -34,18 +37,51 @@ def test_every_rule_says_what_it_is_for(saliency):
 
 def test_few_inputs_are_few_in_the_policy(saliency):
     pictures("images", 3)
-    saliency("init", "picture.keras", "images")
-    assert tomllib.loads(Path("saliency.toml").read_text())["min-inputs"] == 3
+    told = saliency("init", "picture.keras", "images", "--profile", "retrain")
+    assert told.code == 0, told
+    assert tomllib.loads(Path("saliency.toml").read_text())["min-inputs"] == 2
     assert saliency("check").code == 0
 
 
-def test_a_model_that_breaks_a_rule_today_may_go_on(saliency):
+def test_a_rule_that_could_never_fail_is_not_written(saliency):
     pictures("images", 10)
     told = saliency("init", "dead.keras", "images", "--profile", "retrain")
-    assert told.code == 0, told
-    rules = {rule["id"]: rule for rule in tomllib.loads(Path("saliency.toml").read_text())["rule"]}
-    assert rules["maps-are-not-zero"]["allow-failures"] == 10
-    assert rules["maps-can-be-trusted"]["allow-failures"] == 10
+    assert told.code == 2, told
+    assert "10 of 10 inputs have nonzero beyond min = 1" in told.err
+    assert tree(".") == [f"images/{n}.png" for n in range(10)]
+
+
+def judged(count, flagged):
+    return [
+        Held(f"{n}.png", f"k{n}", {FLAGS: float(n < flagged)}, notes={FLAGS: "noisy" if n < flagged else ""})
+        for n in range(count)
+    ]
+
+
+TRUSTED = Rule(id="maps-can-be-trusted", metric=FLAGS, label=FLAGS, agg="each", max=0.0)
+
+
+@pytest.mark.parametrize(("count", "flagged"), [(8, 0), (8, 2), (4, 1), (9, 2)])
+def test_a_quarter_of_the_inputs_may_break_a_rule_today(count, flagged):
+    (rule,) = proposed([TRUSTED], judged(count, flagged), "gradient")
+    assert rule.allow_failures == flagged
+
+
+@pytest.mark.parametrize(("count", "flagged"), [(6, 6), (8, 3), (3, 1)])
+def test_more_than_a_quarter_are_told_with_their_flag(count, flagged):
+    with pytest.raises(UsageError, match=rf"{flagged} of {count} inputs have .*: noisy \({flagged}\)") as told:
+        proposed([TRUSTED], judged(count, flagged), "smoothgrad")
+    assert "--profile retrain" in told.value.hint
+    assert "lower noise" in told.value.hint
+    with pytest.raises(UsageError) as told:
+        proposed([TRUSTED], judged(count, flagged), "gradient")
+    assert "--profile" not in told.value.hint
+
+
+def test_one_deleted_picture_is_no_error(saliency):
+    pictures("images", 6)
+    saliency("init", "picture.keras", "images")
+    Path("images/3.png").unlink()
     assert saliency("check").code == 0
 
 

@@ -27,6 +27,7 @@ def example() -> CheckRecord:
         change=0.391,
         interval=(4.6, 5.2),
         n=64,
+        versus="baseline",
         worst=[WorstRecord(id="ci/017.png", value=11.2, baseline=3.0), WorstRecord(id="ci/044.png", value=9.8)],
     )
     each = RuleRecord(

@@ -185,6 +185,7 @@ def test_the_worst_of_every_rule_before_the_second_worst_of_any():
     assert len(worst_inputs(record, most=2)[0].captions) == 2
     assert [entry.id for entry in worst_inputs(check(*record.rules[2:]))] == ["w"]
     assert [entry.id for entry in worst_inputs(check(record.rules[3]))] == ["p"]
+    assert worst_inputs(check(record.rules[3]))[0].captions == ["kept: fine: gini 1.00; median is 2.00"]
     assert worst_inputs(EMPTY) == []
     relative = rule(aggregate="each", bound="max-increase", allowed=0.25, worst=worst("a"))
     assert worst_inputs(check(relative))[0].captions == ["rule: gini 1.00; allowed +25%"]

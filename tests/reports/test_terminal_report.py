@@ -2,7 +2,7 @@ from check_records import CLEAN, EMPTY, NASTY, UNUSUAL, check, example, many, ru
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saliency_cli.reports import terminal
+from saliency_cli.reports import markdown, terminal
 from saliency_cli.reports.plaintext import cells
 from saliency_cli.verdicts import WorstRecord
 
@@ -77,11 +77,32 @@ def test_the_last_line_has_the_gravest_style():
 
 
 def test_what_to_type_next_stands_at_the_end():
-    record = check(rule(baseline=1.0))
+    record = check(rule(baseline=1.0, versus="baseline"))
     record.baseline.kind = "folder"
     assert (
         terminal.rows(record)[-1].text == "1 of 1 rule failed on 8 inputs.  accept: saliency check --update-baseline"
     )
+
+
+def test_a_broken_limit_of_its_own_is_named_by_its_line():
+    record = check(rule(line=12))
+    record.baseline.kind = "folder"
+    assert terminal.rows(record)[-1].text == "1 of 1 rule failed on 8 inputs.  change the limit: saliency.toml:12"
+
+
+def test_allowed_failures_do_not_contradict_the_verdict():
+    kept = rule("flagged", "pass", metric="flags", aggregate="each", limit=0.0, failures=2, allowed_failures=2)
+    assert terminal.rows(check(kept, passed=True))[0].text == ("PASS  flagged  flags each  2 of 8  over 0  2 allowed")
+    assert terminal.rows(check(kept, passed=True), 48)[1].text == "       2 of 8 inputs break it, 2 allowed"
+    assert " | 2 of 8 | over 0 | " in markdown.encode(check(kept, passed=True))
+
+
+def test_why_an_input_failed_is_told_whole():
+    message = "the picture can't be read: it is torn after 1,024 bytes, see " + "folder/" * 20
+    lines = text(terminal.rows(check(failed_inputs={"ci/bad.png": message}), 60)).splitlines()
+    told = [line for line in lines[1:] if line.startswith("       ")]
+    assert "…" not in "".join(told)
+    assert "".join("".join(told).split()) == "".join(f"ci/bad.png: {message}".split())
 
 
 def test_long_ids_lose_their_middle_and_numbers_nothing():

@@ -11,6 +11,7 @@ from saliency_cli.runs.check.asking import asked
 from saliency_cli.runs.check.baseline_file import NUMBERS
 from saliency_cli.runs.check.held import held
 from saliency_cli.runs.check.policy import NAME, Policy, Profile, Rule
+from saliency_cli.runs.check.profiles import PROFILES
 from saliency_cli.runs.check.proposing import absolute, candidates, proposed
 from saliency_cli.runs.check.reading import parse_policy
 from saliency_cli.runs.check.request import CheckRequest
@@ -58,7 +59,8 @@ def initialise(request: InitRequest, listen: Listener, open_engine: OpenEngine =
 
     Raises:
         OutputError: there is a policy or baseline already, and `overwrite` was not said.
-        UsageError: how pictures are prepared would have to be guessed; or no input was found.
+        UsageError: how pictures are prepared would have to be guessed; no input was found; or so many inputs
+            break a rule today that it could only be written so that it never fails.
         InputError: an input can't be measured; nothing is written then.
     """
     folder = request.out.parent
@@ -78,7 +80,7 @@ def initialise(request: InitRequest, listen: Listener, open_engine: OpenEngine =
             reason="preparing-guessed",
         )
     judged, _ = held(run.items)
-    rules = proposed(draft.rules, judged) + absolute(extra, metrics, judged)
+    rules = proposed(draft.rules, judged, PROFILES[request.profile].method) + absolute(extra, metrics, judged)
     text = _text(request, baseline, rules, inputs=len(judged))
     policy = parse_policy(text, request.out)
     save(baseline, policy, run)
@@ -108,7 +110,8 @@ def _text(request: InitRequest, baseline: Path, rules: Sequence[Rule] = (), inpu
             class_names=None if request.class_names is None else relative(request.class_names, folder),
             baseline=relative(str(baseline), folder),
             preprocess=request.preprocess,
-            min_inputs=min(8, inputs) if inputs else 8,
+            # Fewer than there are: one deleted picture must not make every rule an error.
+            min_inputs=max(1, min(8, inputs * 3 // 4)) if inputs else 8,
         ),
         request.target,
         rules,

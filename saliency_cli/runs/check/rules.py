@@ -43,6 +43,8 @@ def judge(
         severity=rule.severity,
         allowed_failures=rule.allow_failures,
         classes=rule.classes,
+        versus="baseline" if rule.against or pair else None,
+        line=rule.line,
     )
     chosen = [entry for entry in held if not rule.classes or entry.label in rule.classes]
     compared = rule.against or pair
@@ -66,7 +68,7 @@ def judge(
     else:
         broken = _together(rule, record, values, before, bounds)
     record.verdict = ("warning" if rule.severity == "warning" else "fail") if broken else "pass"
-    record.worst = _worst(rule, chosen, excess)
+    record.worst = _worst(rule, chosen, excess, broken=broken)
     missing = [entry for entry, value in zip(chosen, values, strict=True) if np.isnan(value)]
     if broken and missing:
         record.message = f"{valueless(missing, rule.label)}; {record.message}".removesuffix("; ")
@@ -121,11 +123,13 @@ def _known(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def _worst(rule: Rule, chosen: Sequence[Held], excess: Array) -> list[WorstRecord]:
-    """Return the inputs furthest outside, or nearest to it; none where all are alike."""
+def _worst(rule: Rule, chosen: Sequence[Held], excess: Array, *, broken: bool) -> list[WorstRecord]:
+    """Return the inputs furthest outside; of a rule that is kept, those nearest to it, none where all are alike."""
     if len(set(excess.tolist())) == 1 and not excess[0] > 0:
         return []
     order = np.argsort(-excess, kind="stable")[:WORST]
+    if broken:
+        order = order[excess[order] > 0]
     return [
         WorstRecord(
             id=entry.id,
