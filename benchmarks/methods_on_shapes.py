@@ -23,7 +23,7 @@ from saliency_cli.errors import SaliencyError
 from saliency_cli.runs.settings import METHODS
 
 PAGE = HERE.parent / "docs" / "methods-on-shapes.md"
-PICTURES = 12
+PICTURES = 24
 TIMED = 4
 METRICS = ("mass-in-mask", "mass-lift", "pointing:tolerance=0.0", "deletion", "insertion", "model-randomisation")
 
