@@ -37,9 +37,17 @@ def main() -> int:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; never raises."""
     debug = "--debug" in arguments
+    code = _ended(arguments, debug=debug)
     try:
-        code = _invoke(arguments)
-        flush_stdout()
+        flush_stdout()  # whatever the end was: what stays in the buffer can only fail silently later
+    except OSError as error:
+        return _operating_system(error, debug=debug)
+    return code
+
+
+def _ended(arguments: Sequence[str], *, debug: bool) -> int:
+    try:
+        return _invoke(arguments)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
@@ -58,7 +66,6 @@ def run(arguments: Sequence[str]) -> int:
         return _operating_system(error, debug=debug)
     except Exception as error:  # noqa: BLE001 - the last line of defence: everything ends with a code of ours
         return _bug(error, debug=debug)
-    return code
 
 
 def _invoke(arguments: Sequence[str]) -> int:

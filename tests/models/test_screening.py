@@ -309,11 +309,13 @@ def test_what_would_fill_the_memory_ends_with_its_own_process(build, tmp_path):
 
     path = build(tmp_path)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     with pytest.raises(ModelError) as caught:
         screen(path, trust=True)
     assert caught.value.reason in ("refused-size", "damaged", "truncated")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2 << 20
+    # The largest child of the whole session so far may be another, and larger.
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= max(children, 2 << 20)
 
 
 def test_a_directory_has_the_time_that_its_size_takes(tmp_path):
