@@ -7,7 +7,6 @@ weights `w` are an input, so another class never traces again; a row that asks f
 its weights chosen in the graph, from its own logits.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +24,7 @@ from saliency_cli.autodiff.model import Model, Traced
 from saliency_cli.autodiff.packing import Evaluation, placed
 from saliency_cli.autodiff.randomising import Redrawing, Step, find_steps
 from saliency_cli.autodiff.runtime import tf
+from saliency_cli.autodiff.stochastic import stochastic_layers
 from saliency_cli.autodiff.walks import as_it_was, channels_last
 from saliency_cli.differentiable import GRADIENT, VALUES, Array, Trace, against
 from saliency_cli.errors import ModelError
@@ -280,7 +280,7 @@ class Compiled:
             output_shape=tuple(head.output.shape[1:]),
             connected=tuple(name for name in self.floating if name not in lost),
             disconnected={name: why_disconnected(name, named[name], values) for name in lost},
-            stochastic=_stochastic(graph, tuple(traced.layers)),
+            stochastic=stochastic_layers(graph, tuple(traced.layers)),
             layers={path: _shape(tensor) for path, tensor in traced.layers.items()},
         )
 
@@ -379,34 +379,3 @@ def _per_sample(loss: Tensor, batch: int) -> Tensor:
 
 def _shape(tensor: Tensor) -> tuple[int | None, ...]:
     return tuple(tensor.shape[1:]) if tensor.shape.rank else ()
-
-
-def _stochastic(graph: Any, paths: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the layers (by path, else as name scopes) whose random operations are active in a traced graph."""
-    graphs = [graph, *(function.graph for function in _inner_functions(graph))]
-    operations = (op for inner in graphs for op in inner.get_operations() if "Random" in op.type)
-    return tuple(dict.fromkeys(_layer_of(operation.name, paths) for operation in operations))
-
-
-def _layer_of(operation: str, paths: tuple[str, ...]) -> str:
-    """Return the innermost layer an operation's name speaks of; a scope used again has a number behind it."""
-    scopes = operation.split("/")
-
-    def speaks_of(path: str) -> bool:
-        wanted = path.split("/")
-        return any(
-            all(
-                re.fullmatch(re.escape(want) + r"(_\d+)?", scope)
-                for want, scope in zip(wanted, scopes[i:], strict=False)
-            )
-            for i in range(len(scopes) - len(wanted) + 1)
-        )
-
-    found = [path for path in paths if speaks_of(path)]
-    if found:
-        return max(found, key=lambda path: (path.count("/"), len(path)))
-    return operation.rsplit("/", 2)[0]
-
-
-def _inner_functions(graph: Any) -> list[Any]:
-    return [function for function in getattr(graph, "_functions", {}).values() if hasattr(function, "graph")]

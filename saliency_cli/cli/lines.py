@@ -1,11 +1,11 @@
 """One sample as one line of text, in cells of a terminal."""
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from saliency_cli.cli.telling import printable
+from saliency_cli.reports.plaintext import cells, shorten
 
 if TYPE_CHECKING:
     from saliency_cli.records import ItemRecord, PredictionRecord
@@ -59,38 +59,6 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def cells(text: str) -> int:
-    """Return how many terminal cells `text` takes: wide signs two, combining ones none."""
-    if text.isascii():
-        return len(text)
-    return sum(_cell(sign) for sign in text)
-
-
-def _cell(sign: str) -> int:
-    if unicodedata.combining(sign):
-        return 0
-    return 2 if unicodedata.east_asian_width(sign) in "WF" else 1
-
-
-def shorten(text: str, width: int) -> str:
-    """Return `text` in at most `width` cells, what is too much left out of its middle."""
-    if cells(text) <= width:
-        return text
-    # The end of a name (its number, its suffix) tells more than its middle.
-    head = _take(text, (width - 1) // 2)
-    tail = _take(text[::-1], width - 1 - cells(head))[::-1]
-    return f"{head}…{tail}"
-
-
-def _take(text: str, width: int) -> str:
-    used = 0
-    for position, sign in enumerate(text):
-        used += _cell(sign)
-        if used > width:
-            return text[:position]
-    return text
 
 
 def fit(text: str, width: int) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from saliency_cli.cli.lines import shorten
 from saliency_cli.cli.telling import is_terminal
+from saliency_cli.reports.plaintext import shorten
 
 Facts = Callable[[str], dict[str, str]]
 

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from saliency_cli.cli.lines import shorten
 from saliency_cli.cli.telling import is_terminal, say
+from saliency_cli.reports.plaintext import shorten
 
 PATIENCE = 2.0
 

@@ -5,8 +5,9 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from saliency_cli.cli.lines import cells, fit
+from saliency_cli.cli.lines import fit
 from saliency_cli.cli.telling import is_terminal
+from saliency_cli.reports.plaintext import cells
 
 _GAP = 2
 _NARROWEST = 6

@@ -12,7 +12,7 @@ from PIL import Image
 from saliency_cli.arrays import pooled
 from saliency_cli.differentiable import Array
 from saliency_cli.errors import UsageError
-from saliency_cli.records import ItemRecord
+from saliency_cli.records import ItemRecord, RunRecord
 from saliency_cli.rendering.view import Style
 from saliency_cli.runs.asides import Asides
 from saliency_cli.runs.checking import require_some
@@ -72,23 +72,11 @@ def measure(
     def keep(fed: Fed, aside: Aside, explained: Explained, record: ItemRecord) -> None:
         found[record.id] = _kept(prepared, fed, aside, explained, record)
 
-    nowhere = Destination("here", Path(), ())
-    publisher = Publisher.plan(
-        nowhere,
-        prepared.engine.specs,
-        prepared.question.methods,
-        Style(request.reduce or "max"),
-        reduce_given=request.reduce is not None,
-        metadata={},
-    )
     records: list[ItemRecord] = []
     asides = Asides(prepared, rival, references)
-    work = Work(prepared, publisher, None, listen, asides, keep, recorded=records.append)
+    work = Work(prepared, _unwritten(prepared), None, listen, asides, keep, recorded=records.append)
     work.run(sources)
-    run = prepared.record()
-    run.counts, run.flags, run.status = work.counts, dict(sorted(work.flags.items())), "done"
-    run.metrics = work.collected.statistics()
-    run.seconds = round(time.perf_counter() - began, 3)
+    run = _settled(prepared, work, time.perf_counter() - began)
     # One that fails is recorded before those that are still computed.
     places = {source.id: place for place, source in enumerate(sources)}
     records.sort(key=lambda record: _place(record.id, places))
@@ -96,6 +84,27 @@ def measure(
     if rival is None:
         return MeasuredRun(run, items)
     return MeasuredRun(run, items, rival.prepared.record(), rival.prepared.question.classes.label)
+
+
+def _unwritten(prepared: Prepared) -> Publisher:
+    """Return a publisher that makes records and writes nothing."""
+    request = prepared.request
+    return Publisher.plan(
+        Destination("here", Path(), ()),
+        prepared.engine.specs,
+        prepared.question.methods,
+        Style(request.reduce or "max"),
+        reduce_given=request.reduce is not None,
+        metadata={},
+    )
+
+
+def _settled(prepared: Prepared, work: Work, seconds: float) -> RunRecord:
+    run = prepared.record()
+    run.counts, run.flags, run.status = work.counts, dict(sorted(work.flags.items())), "done"
+    run.metrics = work.collected.statistics()
+    run.seconds = round(seconds, 3)
+    return run
 
 
 def _place(identity: str, places: Mapping[str, int]) -> tuple[int, int]:

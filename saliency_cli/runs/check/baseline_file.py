@@ -26,31 +26,7 @@ def read_baseline(folder: Path, update: str) -> Baseline:
 
     Raises `UsageError` where there is none, or the two files can't be read or don't belong together.
     """
-    numbers = folder / NUMBERS
-    if not numbers.is_file():
-        raise UsageError(
-            f"there is no baseline in '{folder}'",
-            hint=f"{update} makes one of the model as it is",
-            reason="no-baseline",
-        )
-    try:
-        found = msgspec.json.decode(numbers.read_bytes(), type=BaselineFile)
-        picture = (folder / MAPS).read_bytes()
-    except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(
-            f"the baseline in '{folder}' can't be read: {error}",
-            hint=f"take both files from git again, or {update}",
-            reason="bad-baseline",
-        ) from None
-    if found.schema != "baseline-1" or sha256(picture).hexdigest() != found.maps.sha256:
-        what = f"'{MAPS}' is not the one '{NUMBERS}' was written with"
-        if found.schema != "baseline-1":
-            what = f"its schema is '{found.schema}', and baseline-1 was expected"
-        raise UsageError(
-            f"the baseline in '{folder}' can't be used: {what}",
-            hint=f"take both files from the same commit, or {update}",
-            reason="bad-baseline",
-        )
+    found, picture = _read(folder, update)
     tiles = Tiles(found.maps.columns, found.maps.height, found.maps.width)
     shapes = [tuple(entry.shape) for entry in found.items]
     planes = decode(picture, tiles, shapes, [entry.max for entry in found.items])
@@ -83,6 +59,36 @@ def read_baseline(folder: Path, update: str) -> Baseline:
         found.resolved,
         {"saliency": found.saliency, **found.environment},
     )
+
+
+def _read(folder: Path, update: str) -> tuple[BaselineFile, bytes]:
+    """Return the two files of a baseline, once they are known to belong together."""
+    numbers = folder / NUMBERS
+    if not numbers.is_file():
+        raise UsageError(
+            f"there is no baseline in '{folder}'",
+            hint=f"{update} makes one of the model as it is",
+            reason="no-baseline",
+        )
+    try:
+        found = msgspec.json.decode(numbers.read_bytes(), type=BaselineFile)
+        picture = (folder / MAPS).read_bytes()
+    except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(
+            f"the baseline in '{folder}' can't be read: {error}",
+            hint=f"take both files from git again, or {update}",
+            reason="bad-baseline",
+        ) from None
+    if found.schema != "baseline-1" or sha256(picture).hexdigest() != found.maps.sha256:
+        what = f"'{MAPS}' is not the one '{NUMBERS}' was written with"
+        if found.schema != "baseline-1":
+            what = f"its schema is '{found.schema}', and baseline-1 was expected"
+        raise UsageError(
+            f"the baseline in '{folder}' can't be used: {what}",
+            hint=f"take both files from the same commit, or {update}",
+            reason="bad-baseline",
+        )
+    return found, picture
 
 
 def write_baseline(
