@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -52,14 +51,11 @@ class Asides:
             for each in waiting:
                 yield each if each is None else Ready(each.fed, each.began, self._aside(each.fed, {}))
             return
-        source = iter(waiting)
-        size = 2 * self.rival.prepared.engine.evaluator.batch
-        while group := list(islice(source, size)):
-            asked = [each for each in group if each is not None]
-            found = self.rival.references([(each.fed, each.source, each.held) for each in asked])
-            for each in asked:
+        for group, paused in _groups(waiting, 2 * self.rival.prepared.engine.evaluator.batch):
+            found = self.rival.references([(each.fed, each.source, each.held) for each in group])
+            for each in group:
                 yield Ready(each.fed, each.began, self._aside(each.fed, found))
-            if None in group:
+            if paused:
                 yield None
 
     def _aside(self, fed: Fed, found: Found) -> Aside | InputError:
@@ -96,6 +92,19 @@ class Asides:
                 reason=references.reason,
             )
         return references
+
+
+def _groups(waiting: Iterable[Waiting | None], size: int) -> Iterator[tuple[list[Waiting], bool]]:
+    """Yield up to `size` samples at a time, fewer where no more are there for the moment, and whether that is so."""
+    group: list[Waiting] = []
+    for each in waiting:
+        if each is not None:
+            group.append(each)
+        if each is None or len(group) == size:
+            yield group, each is None
+            group = []
+    if group:
+        yield group, False
 
 
 def limits(prepared: Prepared, fed: Fed) -> dict[str, tuple[Array, Array]]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace as Namespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from stand_in import CLASSES, open_stand_in, waves
 from saliency_cli.arrays import pooled
 from saliency_cli.errors import UsageError
 from saliency_cli.geometry import Geometry
+from saliency_cli.runs.asides import Asides, Waiting
 from saliency_cli.runs.masks import Masks
 from saliency_cli.runs.measure import measure
 from saliency_cli.runs.measured import content_key
@@ -240,6 +242,25 @@ class TestSecondModel:
         assert report.failures == 1
         assert [item.status for item in in_order(heard)] == ["ok", "error"]
         assert "nan.keras has no map of it" in in_order(heard)[1].error.message
+
+    def test_a_line_of_a_pipe_is_answered_while_the_next_is_waited_for(self):
+        """What has come is asked about when nothing more is there for the moment, not when a group is full."""
+        pulled = []
+
+        def lines():
+            for each in (Waiting(Namespace(id="a"), 0.0, None, {}), None, Waiting(Namespace(id="b"), 0.0, None, {})):
+                pulled.append(each)
+                yield each
+
+        measuring = Namespace(needs=frozenset())
+        rival = Namespace(
+            prepared=Namespace(engine=Namespace(evaluator=Namespace(batch=8))), references=lambda given: {}
+        )
+        answers = Asides(Namespace(measuring=measuring), rival).gathered(lines())
+        assert next(answers).fed.id == "a"
+        assert next(answers) is None
+        assert len(pulled) == 2
+        assert [ready.fed.id for ready in answers] == ["b"]
 
     def test_measured_items_pair_by_content_not_by_name(self, here):
         first = picture("a.png")
