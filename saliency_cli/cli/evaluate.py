@@ -56,6 +56,8 @@ def statistics_table(report: "Report") -> list[str]:
                 rows.append([*([method] if several else []), label, *numbers, f"{s.n:,}", _better(record.better)])
             else:
                 rows.append([*([method] if several else []), label, "", "", "", "", "0", _better(record.better)])
+    if not rows:
+        return []
     header = [*(["method"] if several else []), "metric", "median", "p05", "p95", "mean", "inputs", "better"]
     return table(header, rows, width_of_stdout())
 

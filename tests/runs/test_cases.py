@@ -88,6 +88,8 @@ def test_case(path, saliency, prepare):
         pattern = ".*".join(map(re.escape, expected.split("…")))
         assert any(re.fullmatch(pattern, line) for line in lines), f"{expected!r} is not among\n{told.err}"
     assert "Traceback" not in told.err
+    if "stdout" in case:
+        assert told.out == case["stdout"]
     if "reason" in case:
         records = [json.loads(line) for line in told.out.splitlines()]
         failed = {record["id"]: record["error"]["reason"] for record in records if record["status"] == "error"}
