@@ -154,7 +154,10 @@ class SourceRecord(Struct, kw_only=True):
 
 
 class ItemRecord(Struct, kw_only=True):
-    """One line of `items.jsonl`: one sample, done or failed."""
+    """One line of `items.jsonl`: one sample, done or failed.
+
+    `results`: what another command than `compute` found of it, by name; its numbers are aggregated in `run.json`.
+    """
 
     schema: str = "item-1"
     id: str
@@ -162,6 +165,7 @@ class ItemRecord(Struct, kw_only=True):
     sources: dict[str, SourceRecord] = {}
     prediction: PredictionRecord | None = None
     maps: list[MapRecord] = []
+    results: dict[str, Any] = {}
     flags: list[str] = []
     files: dict[str, str] = {}
     error: ErrorRecord | None = None
@@ -225,10 +229,18 @@ class CountsRecord(Struct, kw_only=True):
 
 
 class RunRecord(Struct, kw_only=True):
-    """`run.json`: provenance and aggregates."""
+    """`run.json`: provenance and aggregates.
+
+    `study` names the command where it is another than `compute`, with its `options`; `results` and `files` are
+    what it found of all samples together.
+    """
 
     schema: str = "run-1"
     status: str = "running"
+    study: str = ""
+    options: dict[str, Any] = {}
+    results: dict[str, Any] = {}
+    files: dict[str, str] = {}
     created: str = ""
     tool: dict[str, str] = {}
     command: list[str] = []

@@ -1,7 +1,7 @@
 """`saliency compute`: the command line becomes a request, the run's report an exit code."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from saliency_cli.runs.request import ComputeRequest
 
 if TYPE_CHECKING:
     from saliency_cli.cli.terminal import Terminal
+    from saliency_cli.records import ItemRecord
 
 
 class ComputeCommand(SectionCommand):
@@ -43,10 +44,17 @@ def compute(context: click.Context, /, **given: Any) -> int:
 
 
 @contextmanager
-def displayed(given: dict[str, Any], request: ComputeRequest, *, items: bool = True) -> "Iterator[Terminal]":
+def displayed(
+    given: dict[str, Any],
+    request: ComputeRequest,
+    *,
+    items: bool = True,
+    tell: "Callable[[ItemRecord], str] | None" = None,
+) -> "Iterator[Terminal]":
     """Show a run as the options of display ask for; an interrupted one says how to go on.
 
-    `items` off: the lines of single inputs are left to `--json` and `--jsonl`.
+    `items` off: the lines of single inputs are left to `--json` and `--jsonl`. `tell` puts what was found of an
+    input into a few words, in place of its prediction and its map's norm.
     """
     from saliency_cli.cli.terminal import Display, Terminal
 
@@ -56,6 +64,7 @@ def displayed(given: dict[str, Any], request: ComputeRequest, *, items: bool = T
         verbose=given["verbose"],
         out=request.out,
         dry_run=request.dry_run,
+        tell=tell,
     )
     terminal = Terminal(display)
     if given["verbose"] > 1:
@@ -70,7 +79,7 @@ def displayed(given: dict[str, Any], request: ComputeRequest, *, items: bool = T
         terminal.close()
 
 
-def request_of(context: click.Context, given: dict[str, Any]) -> ComputeRequest:
+def request_of(context: click.Context, given: dict[str, Any], *, inputs_needed: bool = True) -> ComputeRequest:
     """Build the request; refuse what can't be meant together before anything heavy is imported."""
     _refuse_both(context, given, ("--json", "as_json"), ("--jsonl", "as_jsonl"))
     _refuse_both(context, given, ("--quiet", "quiet"), ("--verbose", "verbose"))
@@ -80,9 +89,9 @@ def request_of(context: click.Context, given: dict[str, Any]) -> ComputeRequest:
         raise click.UsageError(
             "'-o -' puts the picture on stdout, where the JSON would go; give one of them a file", context
         )
-    if given["null_separated"] and given["files_from"] is None:
+    if given.get("null_separated") and given["files_from"] is None:
         raise click.UsageError("--null says how --files-from is separated, and there is no --files-from", context)
-    if not (given["inputs"] or given["named_inputs"] or given["files_from"]):
+    if inputs_needed and not (given["inputs"] or given["named_inputs"] or given.get("files_from")):
         raise click.UsageError("Missing argument 'INPUT...': a file, a folder, --input or --files-from", context)
     fields = {field: given[field] for field in FIELDS if field in given}
     fields["methods"] = tuple(dict.fromkeys(name for names in given["methods"] for name in names))
@@ -93,7 +102,7 @@ def request_of(context: click.Context, given: dict[str, Any]) -> ComputeRequest:
 def _refuse_both(
     context: click.Context, given: dict[str, Any], first: tuple[str, str], second: tuple[str, str]
 ) -> None:
-    if given[first[1]] not in (None, False, 0) and given[second[1]] not in (None, False, 0):
+    if given.get(first[1]) not in (None, False, 0) and given.get(second[1]) not in (None, False, 0):
         raise click.UsageError(f"{first[0]} and {second[0]} exclude each other", context)
 
 

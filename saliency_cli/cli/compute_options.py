@@ -170,6 +170,8 @@ _FROM, _TO = (
 _INPUTS = ("inputs", click.argument("inputs", metavar="INPUT...", nargs=-1, type=click.Path(),
                                     help="Files, folders, quoted globs."))  # fmt: skip
 
+_NOT_STUDIED = ("methods", "options", "layer", "formats", "reduce", "colormap", "alpha", "clip_percentile")
+
 _NOT_COMPARED = (
     "model", "inputs", "named_inputs", "files_from", "null_separated", "out", "formats", "overwrite", "resume", "dry_run",
     "strict", "max_failures", "as_jsonl", "alpha", "colormap", "clip_percentile",
@@ -197,3 +199,20 @@ def compare_options(function: Callable[..., Any]) -> Callable[..., Any]:
     kept = [declared for declared in _DECLARED if declared[0] not in _NOT_COMPARED]
     own = (_METRICS, _MASKS, _RANGE, _BEFORE_METHOD, _BEFORE_OPTIONS, _FOLDER, _WORST, _MARKDOWN)
     return _decorate(function, (_FROM, _TO, _INPUTS, *kept, *own))
+
+
+def own_option(*names: str, section: str = "Study", **attributes: Any) -> Declared:
+    """Return an option that a command has for itself, under its name, the last of `names`."""
+    return names[-1], click.option(*names, cls=SectionOption, section=section, **attributes)
+
+
+def study_arguments(
+    own: Sequence[Declared], without: Sequence[str]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator: `own` options, and what of `compute` means something without a map."""
+    kept = [declared for declared in _DECLARED if declared[0] not in (*_NOT_STUDIED, *without)]
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        return _decorate(function, (*kept, *own))
+
+    return decorate

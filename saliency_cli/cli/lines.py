@@ -15,16 +15,22 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", "
 _PREDICTION, _NORM, _SECONDS = 16, 11, 6
 
 
-def line(record: "ItemRecord", files: Sequence[str], width: int) -> str:
-    """Return `cat.png  tabby 0.91  |g| 3.2  0.12 s  cat.saliency.png` in at most `width` cells."""
+def line(record: "ItemRecord", files: Sequence[str], width: int, told: str | None = None) -> str:
+    """Return `cat.png  tabby 0.91  |g| 3.2  0.12 s  cat.saliency.png` in at most `width` cells.
+
+    `told` stands in place of the prediction and the map's norm.
+    """
     spare = width - _PREDICTION - _NORM - _SECONDS - 4 * 2
     name_width = max(8, spare * 9 // 20)
     first, more = (files[0], len(files) - 1) if files else ("", 0)
     suffix = f" +{more}" if more else ""
     cells_ = [
         fit(_name(record.id, name_width), name_width),
-        fit(_prediction(record.prediction), _PREDICTION),
-        fit(_norm(record), _NORM),
+        *(
+            [fit(_prediction(record.prediction), _PREDICTION), fit(_norm(record), _NORM)]
+            if told is None
+            else [fit(told, _PREDICTION + 2 + _NORM)]
+        ),
         fit(duration(record.seconds), _SECONDS),
         shorten(printable(first), max(8, spare - name_width) - len(suffix)) + suffix,
     ]

@@ -14,19 +14,25 @@ from saliency_cli.cli.progress import Progress
 from saliency_cli.cli.telling import is_terminal, say, tell, wants_colour
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from saliency_cli.records import ItemRecord
     from saliency_cli.runs.report import Report
 
 
 @dataclass(frozen=True)
 class Display:
-    """How a run shows itself. `out` is the request's: `-` leaves stdout to the picture."""
+    """How a run shows itself. `out` is the request's: `-` leaves stdout to the picture.
+
+    `tell` puts what was found of a sample into a few words, where that is no map.
+    """
 
     form: Literal["lines", "none", "json", "jsonl"] = "lines"
     quiet: bool = False
     verbose: int = 0
     out: str | None = None
     dry_run: bool = False
+    tell: "Callable[[ItemRecord], str] | None" = None
 
 
 class Terminal:
@@ -114,9 +120,9 @@ class Terminal:
         files = [self._path(file) for file in pictures(record)]
         width = shutil.get_terminal_size().columns
         if self.display.out == "-":
-            say(line(record, [], width))
+            say(line(record, [], width, self._told_of(record)))
         elif is_terminal(sys.stdout):
-            text = line(record, files, width)
+            text = line(record, files, width, self._told_of(record))
             encoding = sys.stdout.encoding or "utf-8"
             click.echo(text.encode(encoding, "replace").decode(encoding), color=wants_colour(sys.stdout))
         elif files:
@@ -124,6 +130,9 @@ class Terminal:
             click.echo(b"\n".join(os.fsencode(file) for file in files))
         else:
             click.echo(record.id)
+
+    def _told_of(self, record: "ItemRecord") -> str | None:
+        return self.display.tell(record) if self.display.tell and not self.display.dry_run else None
 
     def _path(self, file: str) -> str:
         """Records name files relative to the run folder."""

@@ -143,9 +143,13 @@ def single(request: ComputeRequest, sources: list[Source] | None) -> bool:
     """Whether a run is one sample and one evaluation, for which a batch of 1 is the right shape."""
     if sources is None or len(sources) != 1:
         return False
-    stack = any(Path(path).suffix.lower() in _STACKABLE for _, path in sources[0].parts)
     cheap = set(request.methods) <= ONE_BY_ONE
-    return not stack and cheap and request.target.strip() != "all" and ":" not in request.target[:4]
+    return not stacked(sources[0]) and cheap and request.target.strip() != "all" and ":" not in request.target[:4]
+
+
+def stacked(source: Source) -> bool:
+    """Whether a source may hold several samples."""
+    return any(Path(path).suffix.lower() in _STACKABLE for _, path in source.parts)
 
 
 def like_before(request: ComputeRequest, destination: Destination) -> ComputeRequest:

@@ -1,16 +1,12 @@
 """`compute`: attributions of many inputs, from request to report."""
 
 import time
-from contextlib import ExitStack, suppress
 from dataclasses import replace
 
-import msgspec
-
 from saliency_cli import __version__
-from saliency_cli.errors import OutputError
-from saliency_cli.records import RunRecord
 from saliency_cli.rendering.view import Style
 from saliency_cli.runs.asides import Asides
+from saliency_cli.runs.carrying import carry
 from saliency_cli.runs.checking import (
     drawing_style,
     like_before,
@@ -19,18 +15,17 @@ from saliency_cli.runs.checking import (
     require_place,
     require_some,
 )
-from saliency_cli.runs.destination import Destination, plan, require_one_map, write_whole
+from saliency_cli.runs.destination import Destination, plan, require_one_map
 from saliency_cli.runs.engine import open_engine
-from saliency_cli.runs.journal import Journal, read_items, write_run
+from saliency_cli.runs.journal import Journal
 from saliency_cli.runs.listening import Listener
 from saliency_cli.runs.naming import distinct_parts
 from saliency_cli.runs.planning import planned
-from saliency_cli.runs.preparing import OpenEngine, Prepared, Wanted, prepare, tell_choices
+from saliency_cli.runs.preparing import OpenEngine, Prepared, Wanted, prepare
 from saliency_cli.runs.report import Report
 from saliency_cli.runs.request import ComputeRequest
 from saliency_cli.runs.rival import open_rival
-from saliency_cli.runs.sources import Source, listed, streamed
-from saliency_cli.runs.summary import plain_metrics
+from saliency_cli.runs.sources import Source, listed
 from saliency_cli.runs.working import Work
 from saliency_cli.runs.writing import Publisher
 
@@ -63,24 +58,12 @@ def compute(request: ComputeRequest, listen: Listener, open_engine: OpenEngine =
     destination = _named(destination, prepared)
     publisher = _publisher(destination, prepared, style)
     run = prepared.record(destination.formats)
-    with ExitStack() as stack:
-        journal = None
-        if destination.kind == "folder":
-            journal = stack.enter_context(
-                Journal.open(destination.root, run, resume=request.resume, overwrite=request.overwrite)
-            )
-        tell_choices(listen, prepared)
-        listen.planned(None if sources is None else len(sources))
-        work = Work(prepared, publisher, journal, listen, Asides(prepared, rival))
-        try:
-            work.run(sources if sources is not None else streamed(request))
-        except BaseException:
-            _break_off(run, work, destination, time.perf_counter() - began)
-            raise
-        _finish(run, work, destination, time.perf_counter() - began)
-    report = Report(run, work.counts.error, request.out, request.strict)
-    listen.finished(report)
-    return report
+    asides = Asides(prepared, rival)
+
+    def work_with(journal: Journal | None) -> Work:
+        return Work(prepared, publisher, journal, listen, asides)
+
+    return carry(prepared, run, destination, sources, listen, work_with, began=began)
 
 
 def _destination(request: ComputeRequest, wanted: Wanted, sources: list[Source] | None) -> Destination:
@@ -121,33 +104,3 @@ def _publisher(destination: Destination, prepared: Prepared, style: Style) -> Pu
             "seed": request.seed,
         },
     )
-
-
-def _finish(run: RunRecord, work: Work, destination: Destination, seconds: float) -> None:
-    """Aggregate, and write `metrics.json` and `run.json` into a run folder."""
-    collected = work.collected
-    if work.journal is not None:
-        work.journal.settle()
-        for item in read_items(destination.root):
-            collected.add(item)
-    run.metrics = collected.statistics()
-    _settle(run, work, "stopped" if work.stopped else "done", seconds)
-    if work.journal is not None:
-        metrics = msgspec.json.format(msgspec.json.encode(plain_metrics(run.metrics)), indent=2)
-        write_whole(destination.root / "metrics.json", metrics + b"\n")
-        write_run(destination.root, run)
-
-
-def _break_off(run: RunRecord, work: Work, destination: Destination, seconds: float) -> None:
-    """Leave word in a run folder that the run did not come to its end, if word can be left."""
-    if work.journal is not None:
-        _settle(run, work, "interrupted", seconds)
-        with suppress(OutputError):
-            write_run(destination.root, run)
-
-
-def _settle(run: RunRecord, work: Work, status: str, seconds: float) -> None:
-    run.counts = work.counts
-    run.flags = dict(sorted(work.flags.items()))
-    run.seconds = round(seconds, 3)
-    run.status = status

@@ -88,7 +88,7 @@ def explain(
                 values = yield from measure(method, chosen, known, explanation.values, position=len(maps))
                 found = replace(found, measured=values)
             maps.append(found)
-    return Explained(_prediction(engine, classes, first), tuple(maps), first.scores)
+    return Explained(prediction_of(engine, classes, first), tuple(maps), first.scores)
 
 
 def query(ask: Ask, target: Target | None) -> Query:
@@ -151,10 +151,7 @@ def _begun(sample: Sample, question: Question) -> _Begun | None:
 def _checked(name: str, target: Target, known: Reply, explanation: Explanation, question: Question) -> Attributed:
     engine, classes = question.engine, question.classes
     diagnosis.require_finite_map(name, explanation.values)
-    probability = None
-    if engine.head in ("softmax", "sigmoid", "binary"):
-        index = target.index if target.index is not None else int(known.answer.tops[0])
-        probability = float(known.scores[index])
+    probability = _probability(engine, target, known)
     flags = diagnosis.flags_of(explanation, engine.space, probability)
     if engine.record.stochastic:
         flags.append("stochastic")
@@ -163,23 +160,37 @@ def _checked(name: str, target: Target, known: Reply, explanation: Explanation, 
     if flags and question.strict:
         reasons = "; ".join(diagnosis.MEANINGS[flag] for flag in flags)
         raise InputError(f"--strict: {reasons}", reason=flags[0])
-    record = TargetRecord(
+    record = target_record(engine, classes, target, known)
+    return Attributed(name, record, explanation, tuple(flags))
+
+
+def _probability(engine: Engine, target: Target, known: Reply) -> float | None:
+    """Return the probability of a target's class, or of the top one; None where the output has none."""
+    if engine.head not in ("softmax", "sigmoid", "binary"):
+        return None
+    index = target.index if target.index is not None else int(known.answer.tops[0])
+    return float(known.scores[index])
+
+
+def target_record(engine: Engine, classes: Classes, target: Target, known: Reply) -> TargetRecord:
+    """Return what the JSON says of a target, by the reply at the unperturbed sample."""
+    return TargetRecord(
         text=target.text,
         output=engine.output,
         space=engine.space,
         label=target.label,
         index=target.index,
         value=float(known.answer.values[0]),
-        probability=probability if target.index is not None else None,
+        probability=None if target.index is None else _probability(engine, target, known),
         weights={classes.label(i): float(w) for i, w in enumerate(target.weights) if w}
         if target.truth is None
         else {},
         loss=engine.loss,
     )
-    return Attributed(name, record, explanation, tuple(flags))
 
 
-def _prediction(engine: Engine, classes: Classes, reply: Reply) -> PredictionRecord:
+def prediction_of(engine: Engine, classes: Classes, reply: Reply) -> PredictionRecord:
+    """Return what a model says of the sample that a reply is about."""
     top = int(reply.answer.tops[0])
     if not engine.has_classes or engine.regression or top < 0:
         return PredictionRecord(output=engine.output, kind="value", score=float(reply.scores[0]))

@@ -58,7 +58,7 @@ class Collected:
     def add(self, item: ItemRecord) -> None:
         """Take in one sample; one that failed has no numbers."""
         if item.status == "ok":
-            for method, metric, value in _metrics(item):
+            for method, metric, value in (*_metrics(item), *_results(item)):
                 self._values.setdefault(method, {}).setdefault(metric, array("d")).append(value)
 
     def statistics(self) -> dict[str, dict[str, StatisticRecord]]:
@@ -86,6 +86,12 @@ def _metrics(item: ItemRecord) -> Iterator[tuple[str, str, float]]:
                 yield found.method, metric, value
             elif found.notes.get(metric, "").startswith(">"):
                 yield found.method, metric, math.inf
+
+
+def _results(item: ItemRecord) -> Iterator[tuple[str, str, float]]:
+    for name, value in item.results.items():
+        if isinstance(value, (int, float)) and math.isfinite(value):
+            yield "results", name, float(value)
 
 
 def _statistic(collected: "array[float]") -> StatisticRecord:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from saliency_cli.autodiff.packing import Job, Outcome, Packer, Query, Reply
 from saliency_cli.errors import InputError, OutputError, SaliencyError, UsageError
@@ -17,6 +17,7 @@ from saliency_cli.records import CountsRecord, ItemRecord
 from saliency_cli.runs import diagnosis
 from saliency_cli.runs.asides import Asides, Waiting
 from saliency_cli.runs.checking import reads_stdin
+from saliency_cli.runs.destination import Destination
 from saliency_cli.runs.explaining import Explained, explain
 from saliency_cli.runs.feeding import Fed, Unfit
 from saliency_cli.runs.journal import Journal
@@ -27,7 +28,6 @@ from saliency_cli.runs.planning import error_record
 from saliency_cli.runs.preparing import Prepared
 from saliency_cli.runs.sources import STDIN, Source, read
 from saliency_cli.runs.summary import Collected
-from saliency_cli.runs.writing import Publisher
 
 Result = tuple[ItemRecord, bytes]
 Outcomes = Generator[Outcome, None, None]
@@ -41,21 +41,39 @@ def _nothing(fed: Fed, aside: Aside, explained: Explained, record: ItemRecord) -
     """Keep nothing of a sample but its record."""
 
 
+class Publishing(Protocol):
+    """Who makes files and a record of what was found of a sample."""
+
+    @property
+    def destination(self) -> Destination:
+        """Where its files go."""
+        ...
+
+    def publish(self, fed: Fed, found: Any, seconds: float, /) -> Result:
+        """Write a sample's files, return its record, and the bytes of a picture meant for stdout."""
+        ...
+
+
+Program = Callable[[Fed, Aside], Generator[Query, Reply, Any]]
+
+
 @dataclass(eq=False)
 class Work:
     """The samples of one run on their way: read, computed, written, counted.
 
     `keep` is shown every finished sample before it is recorded, on a writing thread; `recorded` every
-    record, in the order of the inputs, on the recording one.
+    record, in the order of the inputs, on the recording one. `program` is what is asked of each sample: by
+    default its maps, and what is measured of them.
     """
 
     prepared: Prepared
-    publisher: Publisher
+    publisher: Publishing
     journal: Journal | None
     listen: Listener
     asides: Asides
     keep: Keep = _nothing
     recorded: Callable[[ItemRecord], None] = lambda _: None
+    program: Program | None = None
     counts: CountsRecord = field(default_factory=CountsRecord)
     flags: Counter[str] = field(default_factory=Counter)
     told: set[str] = field(default_factory=set)
@@ -137,7 +155,7 @@ class Work:
                 yield Job(
                     (wanted.fed, wanted.began, wanted.aside),
                     wanted.fed.sample,
-                    self._program(wanted.fed, wanted.aside),
+                    (self.program or self._explain)(wanted.fed, wanted.aside),
                 )
 
     def _fresh(
@@ -192,13 +210,13 @@ class Work:
                 if file.is_file():
                     file.unlink()
 
-    def _program(self, fed: Fed, aside: Aside) -> Generator[Query, Reply, Explained]:
+    def _explain(self, fed: Fed, aside: Aside) -> Generator[Query, Reply, Explained]:
         measuring = self.prepared.measuring
         measure = partial(measuring.measure, fed, aside) if measuring.metrics else None
         target = self.prepared.truths.target(fed.id)
         return (yield from explain(fed.sample, self.prepared.question, target, measure))
 
-    def _published(self, fed: Fed, aside: Aside, explained: Explained, began: float) -> Callable[[], Result]:
+    def _published(self, fed: Fed, aside: Aside, explained: Any, began: float) -> Callable[[], Result]:
         if fed.guessed and self.prepared.request.strict:
             error = InputError(f"--strict: {diagnosis.MEANINGS['preparing-guessed']}", reason="preparing-guessed")
             return self._failed(fed.id, error, began, fed)

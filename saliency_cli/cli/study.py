@@ -1,0 +1,45 @@
+"""What the commands beside `compute` share: their options of input, model, target, run and display."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from saliency_cli.cli.compute import displayed, request_of
+from saliency_cli.cli.compute_options import Declared, study_arguments
+
+if TYPE_CHECKING:
+    from saliency_cli.records import ItemRecord
+    from saliency_cli.runs.study import Study
+
+SECTIONS = ("Study", "Input", "Model", "Preparing", "Target", "Output", "Run", "Display")
+
+
+def study_options(
+    *own: Declared, without: tuple[str, ...] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a callback with a command's own options and what of `compute` means the same there.
+
+    `own` is made by `compute_options.own_option`; `without` names fields of the request that mean nothing.
+    """
+    return study_arguments(own, without)
+
+
+def run(
+    context: click.Context,
+    given: dict[str, Any],
+    build: "Callable[[], Study]",
+    tell: "Callable[[ItemRecord], str] | None" = None,
+    *,
+    without_inputs: bool = False,
+) -> int:
+    """Run a study as the command line asks. `build` makes it; `tell` puts one sample's results into a few words.
+
+    `without_inputs`: the study may work on inputs that it makes itself.
+    """
+    given = {"methods": (("gradient",),), **given}
+    request = request_of(context, given, inputs_needed=not without_inputs)
+    with displayed(given, request, tell=tell) as terminal:
+        from saliency_cli.runs.studying import run_study
+
+        return run_study(request, build(), terminal).exit_code

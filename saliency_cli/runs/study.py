@@ -1,0 +1,113 @@
+"""What a command beside `compute` asks of every sample: the protocol of `jacobian`, `perturb` and their like.
+
+A `Study` is the command's options; `begin` binds it to an open model and gives an `Inquiry`: the program of one
+sample, a generator of queries as a method's is one of asks, and what is written of what it found.
+`runs/studying.py` carries it through the inputs.
+"""
+
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from saliency_cli.autodiff.packing import Query, Reply
+from saliency_cli.differentiable import Sample
+from saliency_cli.records import ItemRecord, PredictionRecord, RunRecord, TargetRecord
+from saliency_cli.runs import diagnosis
+from saliency_cli.runs.explaining import Question, prediction_of, query, target_record
+from saliency_cli.runs.feeding import Fed
+from saliency_cli.runs.preparing import Prepared
+from saliency_cli.runs.request import ComputeRequest
+from saliency_cli.runs.sources import Source
+from saliency_cli.targets import Target, resolve
+
+
+@dataclass(frozen=True, eq=False)
+class File:
+    """One file of a sample: its suffix with the dot, and its bytes or a finished file to be moved into its place."""
+
+    suffix: str
+    data: bytes | Path
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What is told of one sample: `results` for its record (plain values, msgspec structs), `files` by kind."""
+
+    results: Mapping[str, Any]
+    files: Mapping[str, File] = field(default_factory=dict)
+    prediction: PredictionRecord | None = None
+    flags: tuple[str, ...] = ()
+
+
+class Study(Protocol):
+    """The options of one command. `suffixes`: each kind of file it may write of a sample → its suffix.
+
+    `sequential` says that a sample's points come one after another, so that a single sample is a batch of 1.
+    """
+
+    name: ClassVar[str]
+    suffixes: ClassVar[Mapping[str, str]]
+
+    @property
+    def sequential(self) -> bool:
+        """Whether each ask of a sample is one point."""
+        ...
+
+    def options(self) -> dict[str, Any]:
+        """Return every option that a result depends on, for the record; a run is resumed with the same ones only."""
+        ...
+
+    def sources(self, request: ComputeRequest) -> list[Source] | None:
+        """Return what is to be worked on; None where that isn't known beforehand (`runs.sources.listed`)."""
+        ...
+
+    def begin(self, prepared: Prepared) -> "Inquiry":
+        """Bind the options to an open model. Raises `UsageError` or `ModelError` where they don't fit it."""
+        ...
+
+
+class Inquiry(Protocol):
+    """A study of one model. `prepared` is what `begin` was given, or a changed copy of it."""
+
+    @property
+    def prepared(self) -> Prepared:
+        """The run's model, feeder and question."""
+        ...
+
+    def program(self, fed: Fed, target: Target | None) -> Generator[Query, Reply, Any]:
+        """Yield what is asked about one sample and return what was found.
+
+        `target` is given where it depends on the sample's label. Raises `InputError` where there is no answer.
+        """
+        ...
+
+    def findings(self, fed: Fed, found: Any) -> Findings:
+        """Return what is recorded and written of one sample. Called on a writing thread."""
+        ...
+
+    def conclude(self, run: RunRecord, items: Iterator[ItemRecord]) -> Mapping[str, File]:
+        """Add to `run.results` what all samples together tell; return files of the whole run by kind."""
+        ...
+
+
+class FirstLook(NamedTuple):
+    """The unperturbed sample: what the model says of it, its targets, and the reply about the first of them."""
+
+    prediction: PredictionRecord
+    targets: list[Target]
+    reply: Reply
+    record: TargetRecord
+
+
+def first_look(sample: Sample, question: Question, target: Target | None) -> Generator[Query, Reply, FirstLook]:
+    """Ask for the value and gradient at the sample itself, which also resolves `top`. Raises `InputError`."""
+    engine, classes = question.engine, question.classes
+    fixed = (
+        [target] if target else [] if question.target.needs_prediction else resolve(question.target, classes, None)
+    )
+    reply = yield query(sample.itself(), fixed[0] if fixed else None)
+    diagnosis.require_finite_values(float(reply.answer.values[0]))
+    targets = fixed or resolve(question.target, classes, reply.logits)
+    record = target_record(engine, classes, targets[0], reply)
+    return FirstLook(prediction_of(engine, classes, reply), targets, reply, record)

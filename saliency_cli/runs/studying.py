@@ -1,0 +1,149 @@
+"""A study carried through every input of a request: the inputs, batches, journal and manners of `compute`."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from saliency_cli.records import CountsRecord, ItemRecord, RunRecord
+from saliency_cli.runs.asides import Asides
+from saliency_cli.runs.carrying import carry
+from saliency_cli.runs.checking import like_before, require_one_stdin, require_place, require_some, stacked
+from saliency_cli.runs.destination import Destination, replacing, write_whole
+from saliency_cli.runs.engine import open_engine
+from saliency_cli.runs.feeding import Fed
+from saliency_cli.runs.journal import Journal, read_items
+from saliency_cli.runs.listening import Listener
+from saliency_cli.runs.planning import error_record
+from saliency_cli.runs.preparing import OpenEngine, Wanted, prepare
+from saliency_cli.runs.report import Report
+from saliency_cli.runs.request import ComputeRequest
+from saliency_cli.runs.sources import Source
+from saliency_cli.runs.study import File, Inquiry, Study
+from saliency_cli.runs.study_files import named, place, shown
+from saliency_cli.runs.working import Work
+
+
+def run_study(
+    request: ComputeRequest, study: Study, listen: Listener, open_engine: OpenEngine = open_engine
+) -> Report:
+    """Carry a study through every input of a request.
+
+    Raises:
+        UsageError, ModelError, OutputError: the run can't begin or go on.
+        InputError: none of the inputs exists. One bad input is an item with an error, never raised.
+    """
+    began = time.perf_counter()
+    wanted = Wanted.of(request)
+    sources = study.sources(request)
+    require_one_stdin(request)
+    known = None if sources is None else [source.id for source in sources]
+    destination = place(request, study.name, study.suffixes, known)
+    require_place(request, destination, sources)
+    require_some(sources)
+    if request.dry_run:
+        return _planned(request, study, destination, sources, listen, began)
+    request = like_before(request, destination)
+    listen.loading(request.model)
+
+    def opened(request: ComputeRequest, **_: Any) -> Any:
+        alone = sources is not None and len(sources) == 1 and not stacked(sources[0])
+        return open_engine(request, single=study.sequential and alone)
+
+    inquiry = study.begin(prepare(request, wanted, sources, opened))
+    prepared = inquiry.prepared
+    run = prepared.record()
+    run.study, run.options, run.methods = study.name, study.options(), []
+    run.settings = {**run.settings, "method": {}, study.name: run.options}
+    publisher = _Publisher(study, inquiry, destination)
+    items: list[ItemRecord] = []
+
+    def work_with(journal: Journal | None) -> Work:
+        return Work(
+            prepared,
+            publisher,
+            journal,
+            listen,
+            Asides(prepared, None),
+            recorded=items.append if journal is None else lambda _: None,
+            program=lambda fed, _: inquiry.program(fed, prepared.truths.target(fed.id)),
+        )
+
+    def conclude(run: RunRecord, work: Work) -> None:
+        done = read_items(destination.root) if work.journal is not None else iter(items)
+        for kind, file in inquiry.conclude(run, (item for item in done if item.status == "ok")).items():
+            name = f"{kind}{file.suffix}"
+            run.files[kind] = name if destination.kind == "folder" else f"{study.name}.{name}"
+            _write(destination.path(run.files[kind]), file)
+
+    return carry(prepared, run, destination, sources, listen, work_with, began=began, conclude=conclude)
+
+
+@dataclass(frozen=True, eq=False)
+class _Publisher:
+    """Writes one sample's files and makes its record."""
+
+    study: Study
+    inquiry: Inquiry
+    destination: Destination
+
+    def publish(self, fed: Fed, found: Any, seconds: float, /) -> tuple[ItemRecord, bytes]:
+        findings = self.inquiry.findings(fed, found)
+        record = ItemRecord(
+            id=fed.id,
+            status="ok",
+            sources=dict(fed.sources),
+            prediction=findings.prediction,
+            results=dict(findings.results),
+            flags=[*(["preparing-guessed"] if fed.guessed else []), *findings.flags],
+            seconds=seconds,
+        )
+        for kind, file in shown(self.destination, findings.files).items():
+            record.files[kind] = named(self.destination, self.study.name, fed.id, kind, file.suffix, findings.files)
+            _write(self.destination.path(record.files[kind]), file)
+        return record, b""
+
+
+def _write(path: Path, file: File) -> None:
+    if isinstance(file.data, bytes):
+        write_whole(path, file.data)
+        return
+    with replacing(path) as taken, file.data.open("rb") as source:
+        while piece := source.read(1 << 20):
+            taken.write(piece)
+    file.data.unlink()
+
+
+def _planned(
+    request: ComputeRequest,
+    study: Study,
+    destination: Destination,
+    sources: list[Source] | None,
+    listen: Listener,
+    began: float,
+) -> Report:
+    """Tell the listener of every input and the files it may get; nothing is written."""
+    counts = CountsRecord()
+    listen.planned(None if sources is None else len(sources))
+    possible = {kind: File(suffix, b"") for kind, suffix in study.suffixes.items()}
+    for source in sources or ():
+        counts.error += source.error is not None
+        counts.ok += source.error is None
+        kinds = {} if source.error else shown(destination, possible)
+        listen.item(
+            ItemRecord(
+                id=source.id,
+                status="error" if source.error else "ok",
+                files={
+                    kind: named(destination, study.name, source.id, kind, file.suffix, possible)
+                    for kind, file in kinds.items()
+                },
+                error=error_record(source.error) if source.error else None,
+            )
+        )
+    run = RunRecord(status="planned", study=study.name, target=request.target, seed=request.seed, counts=counts)
+    run.options = study.options()
+    run.seconds = round(time.perf_counter() - began, 3)
+    report = Report(run, counts.error, request.out)
+    listen.finished(report)
+    return report
