@@ -232,7 +232,7 @@ class RunRecord(Struct, kw_only=True):
     """`run.json`: provenance and aggregates.
 
     `study` names the command where it is another than `compute`, with its `options`; `results` and `files` are
-    what it found of all samples together.
+    what it found of all samples together. `folded`: how many batch normalisations were folded into what comes before.
     """
 
     schema: str = "run-1"
@@ -255,6 +255,7 @@ class RunRecord(Struct, kw_only=True):
     reduce: str | None = None
     seed: int = 0
     batch_size: int = 0
+    folded: int = 0
     settings: dict[str, Any] = {}
     counts: CountsRecord = field(default_factory=CountsRecord)
     flags: dict[str, int] = {}

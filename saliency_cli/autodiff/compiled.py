@@ -13,15 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from saliency_cli.autodiff.backward.opening import opened
 from saliency_cli.autodiff.backward.ruled import rule_of
 from saliency_cli.autodiff.backward.tracing import Scored, pulled_by_rule
 from saliency_cli.autodiff.biases import find_biases, told
 from saliency_cli.autodiff.disconnected import why_disconnected
 from saliency_cli.autodiff.head import Head, find_head
+from saliency_cli.autodiff.kinks import kinks
 from saliency_cli.autodiff.layers import Layers
 from saliency_cli.autodiff.losses import Loss, find_loss
 from saliency_cli.autodiff.model import Model, Traced
 from saliency_cli.autodiff.packing import Evaluation, placed
+from saliency_cli.autodiff.products import hessian_product, jacobian_product
 from saliency_cli.autodiff.randomising import Redrawing, Step, find_steps
 from saliency_cli.autodiff.runtime import tf
 from saliency_cli.autodiff.stochastic import stochastic_layers
@@ -47,14 +50,16 @@ class Facts:
     disconnected: Mapping[str, str]
     stochastic: tuple[str, ...]
     layers: Mapping[str, tuple[int | None, ...]]
+    folded: tuple[str, ...] = ()
 
 
 class Compiled:
     """The compiled function of (model, output, space or loss, batch size).
 
     `space` None means logits where a head was found, else the output as it is. Tracing happens on the
-    first use of `facts` or the first call. Raises `ModelError` when no floating input is connected to
-    the target, naming the operation in the way.
+    first use of `facts` or the first call. `fold`: plain gradients and values are those of the model with its batch
+    normalisations folded, where it has any; rules, layers and cuts see it as it is. Raises `ModelError` when no
+    floating input is connected to the target, naming the operation in the way.
     """
 
     def __init__(
@@ -66,8 +71,12 @@ class Compiled:
         space: str | None = None,
         loss: str | None = None,
         device: str = "/CPU:0",
+        fold: bool = False,
+        by_inputs: bool = True,
     ) -> None:
         self.model = model
+        self.by_inputs = by_inputs
+        self.fold = fold and model.foldable
         self.output = output
         self.batch = batch
         self.space = space
@@ -79,6 +88,7 @@ class Compiled:
         self._functions: dict[Trace, Any] = {}
         self._redrawing: Redrawing | None = None
         self._layers: Layers | None = None
+        self._others: dict[str, Compiled] = {}
 
     def _function(self, trace: Trace) -> Any:
         """Return the compiled function of one trace, tracing it on its first use."""
@@ -86,10 +96,10 @@ class Compiled:
             # Weights are inputs of this function, so every seed and depth is one trace.
             trace = replace(trace, randomised=_ANY_WEIGHTS)
         if trace not in self._functions:
-            self._functions[trace] = self._compile(trace)
+            self._functions[trace] = self._compile(trace, fold=self.fold and _plain(trace))
         return self._functions[trace]
 
-    def _compile(self, trace: Trace) -> Any:
+    def _compile(self, trace: Trace, *, fold: bool) -> Any:
         signature = [
             tf.TensorSpec(shape, dtype, name) for name, (shape, dtype) in self.model.signature(self.batch).items()
         ]
@@ -110,26 +120,39 @@ class Compiled:
             rows += [tf.TensorSpec(weight.shape, weight.dtype) for weight in self.model.weights]
 
         def emit(*tensors: Any) -> Any:
-            return self._emit(trace, *tensors)
+            return self._emit(trace, fold, *tensors)
 
         with tf.device(self.device):
             function = tf.function(emit, autograph=False).get_concrete_function(signature, *rows)
         if trace == GRADIENT:
-            self.traced_facts = self._facts_of(function.graph)
-            _require_connected(self.traced_facts, self.model)
+            found = self._facts_of(function.graph)
+            self.traced_facts = self.traced_facts or found
+            if self.by_inputs:
+                _require_connected(self.traced_facts, self.model)
         return function
 
     def _emit(
-        self, trace: Trace, inputs: list[Tensor], weights: Tensor, top: Tensor, truth: Tensor, *given: Tensor
+        self,
+        trace: Trace,
+        fold: bool,
+        inputs: list[Tensor],
+        weights: Tensor,
+        top: Tensor,
+        truth: Tensor,
+        *given: Tensor,
     ) -> Any:
         named = dict(zip((spec.name for spec in self.model.inputs), inputs, strict=True))
         written, given = (given[: len(trace.layer)], given[len(trace.layer) :]) if trace.cut else ((), given)
         further, given = self._further(trace, named, given)
+        if trace.product:
+            return self._emit_product(trace, fold, named, further[0], given, (weights, top, truth))
         watched = list(written) or [named[name] for name in self.floating]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            if (trace.gradient and not trace.rule) or trace.biases:
+            if trace.gradient and not trace.rule:
                 tape.watch(watched)
-            traced = self._forward(named, dict(zip(trace.layer, written, strict=False)), given)
+            traced = self._forward(named, dict(zip(trace.layer, written, strict=False)), given, fold=fold)
+            if trace.rule or trace.biases:
+                traced = opened(traced, watched)
             head, logits, tops, scored = self._score(trace, traced, weights, top, truth)
             values = scored.values
         taps = {path: traced.layers[self.layers.tensor_name(path)] for path in trace.layer}
@@ -138,7 +161,8 @@ class Compiled:
         if trace.rule:
 
             def again(other: Mapping[str, Tensor]) -> Scored:
-                return self._score(trace, self._forward(other, {}, given), weights, top, truth)[-1]
+                traced = opened(self._forward(other, {}, given), [other[name] for name in self.floating])
+                return self._score(trace, traced, weights, top, truth)[-1]
 
             space = "loss" if scored.scores is None else trace.space or self.space_for(head)
             gradients, numbers = pulled_by_rule(trace.rule, watched, scored, space, further, again)
@@ -146,9 +170,7 @@ class Compiled:
             gradients = tape.gradient(values, by) if trace.gradient else []
         if trace == GRADIENT:
             self._traced = traced, head, named, values, gradients
-        readable = _per_class(head.scores("probability" if head.logits is not None else "output"))
-        if not head.has_classes:
-            tops = tf.fill((self.batch,), tf.constant(-1, tf.int64))
+        readable, tops = self._as_read(head, tops)
         found = {
             name: tf.convert_to_tensor(g)
             for name, g in zip(trace.layer or self.floating, gradients, strict=False)
@@ -156,8 +178,44 @@ class Compiled:
         }
         found, outputs = self._at_layers(trace, taps, found) if trace.layer else (found, numbers)
         if trace.biases:
-            outputs = self._contributions(tape, scored.end, values, named)
+            outputs = self._contributions(scored.end, values, named)
+        if trace.whole and not trace.gradient:
+            outputs = {"output": self._elements(trace, head)}
         return values, tops, logits, readable, found, outputs
+
+    def _emit_product(
+        self,
+        trace: Trace,
+        fold: bool,
+        named: Mapping[str, Tensor],
+        directions: Mapping[str, Tensor],
+        given: Sequence[Tensor],
+        rows: tuple[Tensor, Tensor, Tensor],
+    ) -> Any:
+        """Emit what `_emit` does, with the product of a derivative and a direction in the gradients' place."""
+
+        def emit() -> Any:
+            head, logits, tops, scored = self._score(trace, self._forward(named, {}, given, fold=fold), *rows)
+            end = self._elements(trace, head) if trace.product == "jacobian" else scored.values
+            return end, (scored.values, logits, *self._as_read(head, tops))
+
+        points, along = ([of[name] for name in self.floating] for of in (named, directions))
+        if trace.product == "jacobian":
+            (values, logits, readable, tops), product = jacobian_product(emit, points, along)
+            return values, tops, logits, readable, {}, {"output": product}
+        (values, logits, readable, tops), products = hessian_product(emit, points, along)
+        return values, tops, logits, readable, dict(zip(self.floating, products, strict=True)), {}
+
+    def _as_read(self, head: Head, tops: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the scores as a user reads them, and the top classes, -1 where there are none."""
+        readable = _per_class(head.scores("probability" if head.logits is not None else "output"))
+        return readable, tops if head.has_classes else tf.fill((self.batch,), tf.constant(-1, tf.int64))
+
+    def _elements(self, trace: Trace, head: Head) -> Tensor:
+        """Return the whole output in the trace's space, of its own shape: one sigmoid unit is one element."""
+        space = trace.space or self.space_for(head)
+        scores = head.scores(space)
+        return scores[..., 1:] if head.kind == "binary" and space != "output" else scores
 
     def _score(
         self, trace: Trace, traced: Traced, weights: Tensor, top: Tensor, truth: Tensor
@@ -172,6 +230,12 @@ class Compiled:
             )
         logits = _per_class(head.scores("logit" if head.logits is not None else "output"))
         tops = tf.argmax(logits, axis=-1)
+        if trace.whole or trace.product == "jacobian":
+            elements = tf.reshape(self._elements(trace, head), (self.batch, -1))
+            # Where the output itself is told there is nothing to sum it with.
+            weighted = trace.gradient and trace.product != "jacobian"
+            rows = tf.cast(weights, elements.dtype) if weighted else tf.ones_like(elements)
+            return head, logits, tops, Scored(tf.reduce_sum(rows * elements, axis=-1), elements, rows)
         if trace.unit is not None:
             return head, logits, tops, Scored(self._unit(traced, *trace.unit), None, None)
         if self._loss and not trace.space:
@@ -183,8 +247,8 @@ class Compiled:
         return head, logits, tops, Scored(tf.reduce_sum(rows * scores, axis=-1), scores, rows)
 
     def _references(self, trace: Trace) -> list[tuple[int, str, str]]:
-        """Return (which, input, dtype) of all that the further points of a rule are given as."""
-        count = rule_of(trace.rule).references if trace.rule else 0
+        """Return (which, input, dtype) of all that a rule's further points, or a direction, are given as."""
+        count = 1 if trace.product else rule_of(trace.rule).references if trace.rule else 0
         signature = self.model.signature(self.batch)
         return [(k, name, signature[name][1]) for k in range(count) for name in self.floating]
 
@@ -210,9 +274,16 @@ class Compiled:
         found = {path: self._told(path, gradient) for path, gradient in gradients.items()}
         return found, {path: self._told(path, tap) for path, tap in taps.items()}
 
-    def _forward(self, named: Mapping[str, Tensor], written: Mapping[str, Tensor], given: Sequence[Tensor]) -> Traced:
+    def _forward(
+        self,
+        named: Mapping[str, Tensor],
+        written: Mapping[str, Tensor],
+        given: Sequence[Tensor],
+        *,
+        fold: bool = False,
+    ) -> Traced:
         """Emit the model with tensors in place of what some layers give out, and of its weights."""
-        changes: dict[str, dict[str, Tensor]] = {}
+        changes: dict[str, Any] = {"fold": True} if fold else {}
         if given:
             changes["given"] = {w.name: value for w, value in zip(self.model.weights, given, strict=True)}
         if written:
@@ -227,9 +298,7 @@ class Compiled:
         wide = tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
         return channels_last(wide, self.layers.facts(path).channels)
 
-    def _contributions(
-        self, tape: Any, scores: Tensor, values: Tensor, named: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
+    def _contributions(self, scores: Tensor, values: Tensor, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return what each constant that the model adds contributes, by operation."""
         if scores is values and self._loss:
             raise ModelError(
@@ -239,7 +308,7 @@ class Compiled:
             )
         inputs = {name: named[name] for name in self.floating}
         found = find_biases(scores, inputs, self.batch)
-        gradients = tape.gradient(values, [bias.output for bias in found])
+        gradients = tf.gradients(values, [bias.output for bias in found])
         layers = Layers({}, inputs, scores, self.batch)
         return {
             bias.name: told(bias, gradient, layers.channel_axis(bias.output))
@@ -247,8 +316,10 @@ class Compiled:
         }
 
     def _unit(self, traced: Traced, path: str, index: tuple[int, ...]) -> Tensor:
-        """Return one unit of a layer, or a channel's mean over places, for every row."""
+        """Return one unit of a layer, a channel's mean over places, or the mean square of all, for every row."""
         output = self._told(path, traced.layers[self.layers.tensor_name(path)])
+        if not index:
+            return tf.reduce_mean(tf.square(output), axis=list(range(1, output.shape.rank)))
         self.layers.require_unit(path, index)
         if len(index) == output.shape.rank - 1:
             return output[(slice(None), *index)]
@@ -282,6 +353,7 @@ class Compiled:
             disconnected={name: why_disconnected(name, named[name], values) for name in lost},
             stochastic=stochastic_layers(graph, tuple(traced.layers)),
             layers={path: _shape(tensor) for path, tensor in traced.layers.items()},
+            folded=traced.folded,
         )
 
     @property
@@ -300,9 +372,45 @@ class Compiled:
     def layers(self) -> Layers:
         """What the plain trace tells of the model's layers, traced now if need be."""
         if self._layers is None:
-            self._function(GRADIENT)
+            if self.fold:  # what is folded is no longer on the way to the target
+                self._compile(GRADIENT, fold=False)
+            else:
+                self._function(GRADIENT)
             self._layers = Layers(*self._tapped, self.batch)
         return self._layers
+
+    def other(self, output: str) -> "Compiled":
+        """Return the same for another output of the model, without a loss."""
+        if output == self.output and self._loss is None:
+            return self
+        if output not in self._others:
+            self._others[output] = Compiled(
+                self.model, output, batch=self.batch, space=self.space, device=self.device, fold=self.fold
+            )
+        return self._others[output]
+
+    def sized(self, batch: int) -> "Compiled":
+        """Return the same at another batch size, unfolded."""
+        other = Compiled(self.model, self.output, batch=batch, space=self.space, device=self.device)
+        other.loss_name, other._loss = self.loss_name, self._loss
+        return other
+
+    def emitted(
+        self, inputs: Mapping[str, Tensor], given: Mapping[str, Tensor], weights: Tensor, top: Tensor, truth: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Emit the model with tensors for the weights of some names, into the graph being traced.
+
+        Returns each row's target, top class, logits and readable scores.
+        """
+        traced = self.model.forward(inputs, given)
+        head, logits, tops, scored = self._score(GRADIENT, traced, weights, top, truth)
+        readable, tops = self._as_read(head, tops)
+        return scored.values, tops, logits, readable
+
+    @property
+    def kinks(self) -> Mapping[str, int]:
+        """How many operations of each type between an input and the target are linear but for kinks."""
+        return kinks(self.layers.on_the_way())
 
     @property
     def redrawing(self) -> Redrawing:
@@ -323,6 +431,9 @@ class Compiled:
         self, inputs: Mapping[str, Array], weights: Array, top: Array, truth: Array, trace: Trace = GRADIENT
     ) -> Evaluation:
         """Evaluate one full batch by one trace."""
+        if trace.output is not None:
+            truth = np.zeros(self.batch, np.float32)
+            return self.other(trace.output)(inputs, weights, top, truth, replace(trace, output=None))
         if trace.space is not None and not self._loss and trace.space == self._own_space:
             trace = replace(trace, space=None)
         function = self._function(trace)
@@ -335,7 +446,8 @@ class Compiled:
                 arguments += [tf.constant(inputs[placed(path)]) for path in trace.layer]
             for k, name, dtype in self._references(trace):
                 # An input that the target doesn't depend on is no part of the sample's floating ones.
-                arguments.append(tf.constant(inputs.get(against(k, name), inputs[name]), dtype))
+                instead = np.zeros_like(inputs[name]) if trace.product else inputs[name]
+                arguments.append(tf.constant(inputs.get(against(k, name), instead), dtype))
             if trace.randomised:
                 arguments += self.redrawing.given(*trace.randomised)
             values, tops, logits, scores, gradients, activations = function(tensors, *arguments)
@@ -344,6 +456,11 @@ class Compiled:
         depends = {path: self.layers.facts(path).inputs for path in trace.layer}
         values = values.numpy().astype(np.float64)
         return Evaluation(values, tops.numpy(), logits.numpy(), scores.numpy(), found, outputs, depends)
+
+
+def _plain(trace: Trace) -> bool:
+    """Whether a trace is of values, gradients or products by the inputs alone, in whatever space."""
+    return replace(trace, space=None, gradient=True, whole=False, product=None) == GRADIENT
 
 
 def _require_connected(facts: Facts, model: Model) -> None:

@@ -12,11 +12,13 @@ Tensor = Any
 class Traced(NamedTuple):
     """What a forward pass left in the graph: named output tensors, and each layer's output by path.
 
-    A layer that is called several times is there once a call, as `path`, `path#2`, ….
+    A layer that is called several times is there once a call, as `path`, `path#2`, …. `folded`: the layers whose
+    work was folded into the operation before them.
     """
 
     outputs: Mapping[str, Tensor]
     layers: Mapping[str, Tensor]
+    folded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Weight:
     """One floating array of weights: `name` is its own within the model, `layer` the path of the layer that holds it.
 
     `read` gives its value now, a tensor outside any graph. `learned` off: a constant of a graph, which may
-    as well be a number of the preparing as something that was trained.
+    as well be a number of the preparing as something that was trained. `trainable` off: training leaves it as it is.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Weight:
     dtype: str
     read: Callable[[], Tensor]
     learned: bool = True
+    trainable: bool = True
 
 
 class Forward(Protocol):
@@ -61,6 +64,7 @@ class Forward(Protocol):
         """Take named input tensors with a batch axis.
 
         `given` stand for the weights of those names, those `placed` for what the layers of those paths give out.
+        A `foldable` model also takes `fold=True`: constants are then folded together.
         """
         ...
 
@@ -73,7 +77,8 @@ class Model:
     for, in the order in which the model holds them.
 
     `batch` is the batch size the model insists on, or None. `losses` holds the loss saved with
-    the model for each output, as Keras describes it. `clues` says what its layers tell of the scaling
+    the model for each output, as Keras describes it. `foldable`: it has batch normalisations that `forward` can fold,
+    and its weights stay as they are. `clues` says what its layers tell of the scaling
     of each input; `class_names` the names of the classes, where the file holds them.
     """
 
@@ -94,6 +99,7 @@ class Model:
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     weights: tuple[Weight, ...] = ()
+    foldable: bool = False
 
     def signature(self, batch: int | None) -> dict[str, tuple[tuple[int | None, ...], str]]:
         """Return every input's traced shape (with the batch axis) and dtype."""

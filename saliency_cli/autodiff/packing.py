@@ -57,7 +57,10 @@ class Evaluator(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """An ask about one target: class `weights`, a loss's `truth`, or neither: the top class, chosen in the graph."""
+    """An ask about one target: class `weights`, a loss's `truth`, or neither: the top class, chosen in the graph.
+
+    An ask that tells its own target for each point goes before all three.
+    """
 
     ask: Ask
     weights: Array | None = None
@@ -65,7 +68,7 @@ class Query:
 
 
 class Reply(NamedTuple):
-    """The answer, and for an ask of one point the output's logits and readable scores there."""
+    """The answer, and the output's logits and readable scores at the ask's first point."""
 
     answer: Answer
     logits: Array
@@ -110,17 +113,24 @@ class _Running:
     depends: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     logits: Array = field(default_factory=lambda: np.empty(0))
     scores: Array = field(default_factory=lambda: np.empty(0))
+    key: Hashable = ()
+    lone: bool = False
 
     def begin(self, query: Query) -> None:
         ask, sample = query.ask, self.job.sample
         by_inputs = ask.trace.gradient and not ask.trace.layer
         shapes = {name: sample.inputs[name].shape for name in sample.floating} if by_inputs else {}
         self.query, self.placed, self.returned = query, 0, 0
+        self.key = self._key()
+        # The sample itself, once a sample: no sum to begin with zeros, and no page of memory but the gradient's own.
+        self.lone = ask.n == 1 and not (ask.trace.layer or ask.squares or ask.each) and float(ask.weights[0]) == 1
         self.values, self.tops = np.empty(ask.n), np.empty(ask.n, np.int64)
-        self.gradients = {name: np.zeros(shape) for name, shape in shapes.items()}
+        self.gradients = {name: _NONE if self.lone else np.zeros(shape) for name, shape in shapes.items()}
         self.squares = {name: np.zeros(shape) for name, shape in shapes.items()} if ask.squares else {}
         self.each = (
-            {name: np.empty((ask.n, *shape), np.float32) for name, shape in shapes.items()} if ask.each else {}
+            {name: np.empty((ask.n, *shape), _wide(sample.inputs[name])) for name, shape in shapes.items()}
+            if ask.each
+            else {}
         )
         self.activations, self.each_activation, self.depends = {}, {}, {}
 
@@ -130,13 +140,13 @@ class _Running:
         for name, array in found.activations.items():
             self.activations[name] = np.zeros(array.shape[1:])
             if ask.each:
-                self.each_activation[name] = np.empty((n, *array.shape[1:]), np.float32)
+                self.each_activation[name] = np.empty((n, *array.shape[1:]), _wide(array))
         for name, array in found.gradients.items() if ask.trace.layer else ():
             self.gradients[name] = np.zeros(array.shape[1:])
             if ask.squares:
                 self.squares[name] = np.zeros(array.shape[1:])
             if ask.each:
-                self.each[name] = np.empty((n, *array.shape[1:]), np.float32)
+                self.each[name] = np.empty((n, *array.shape[1:]), _wide(array))
         self.depends = found.depends
 
     def take(self, point: int, row: int, found: Evaluation) -> None:
@@ -145,19 +155,24 @@ class _Running:
         weight = float(ask.weights[point])
         if not self.returned and (ask.trace.layer or found.activations):
             self._make_room(found)
+        if self.lone:  # an input that the target ignores has no gradient
+            ignored = [name for name in self.gradients if name not in found.gradients]
+            self.gradients |= {name: np.zeros(self.job.sample.inputs[name].shape, np.float32) for name in ignored}
         for name, outputs in found.activations.items():
             self._take_activation(name, point, outputs[row], weight)
         for name, gradients in found.gradients.items():
             gradient = gradients[row]
-            if weight == 1:
+            if self.lone:
+                self.gradients[name] = gradient.copy()
+            elif weight == 1:
                 self.gradients[name] += gradient
             elif weight != 0:
-                self.gradients[name] += np.multiply(gradient, weight, dtype=np.float64)
+                _add(self.gradients[name], gradient, weight)
             if ask.squares and weight:
                 self.squares[name] += weight * np.square(gradient, dtype=np.float64)
             if ask.each:
                 self.each[name][point] = gradient
-        if ask.n == 1:
+        if point == 0:
             self.logits, self.scores = np.array(found.logits[row]), np.array(found.scores[row])
         self.returned += 1
 
@@ -180,13 +195,21 @@ class _Running:
         )
         return Reply(answer, self.logits, self.scores)
 
-    @property
-    def key(self) -> Hashable:
-        """What two points of one batch have in common beside their trace: the shapes of all that is given."""
+    def _key(self) -> Hashable:
+        """Return what two points of one batch have in common beside their trace: the shapes of all that is given."""
         shapes = {name: array.shape for name, array in self.job.sample.inputs.items()}
         shapes |= {placed(layer): shape for layer, shape in self.query.ask.shapes.items()}
         shapes |= {other: self.job.sample.inputs[name].shape for other, name in self.references.items()}
-        return tuple(sorted(shapes.items()))
+        return (self.width, *sorted(shapes.items()))
+
+    @property
+    def width(self) -> int:
+        """How many weights a point has, where it is about another output than the run's or all of it; else 0."""
+        ask = self.query.ask
+        if not (ask.trace.whole or ask.trace.output):
+            return 0
+        weights = ask.abouts[0] if ask.abouts is not None else self.query.weights
+        return 0 if weights is None else len(weights)
 
     @property
     def references(self) -> dict[str, str]:
@@ -297,8 +320,9 @@ class Packer:
                 for name, array in sample.inputs.items():
                     if name not in written:
                         batch.inputs[name][row] = array
-                batch.top[row] = query.weights is None and query.truth is None
-                batch.weights[row] = 0 if query.weights is None else query.weights
+                abouts, about = query.ask.abouts, query.weights
+                batch.top[row] = about is None and query.truth is None and abouts is None
+                batch.weights[row] = abouts[running.placed] if abouts is not None else 0 if about is None else about
                 batch.truth[row] = 0 if query.truth is None else query.truth
                 batch.rows.append((running, running.placed))
                 running.placed += 1
@@ -322,7 +346,7 @@ class Packer:
             inputs[placed(layer)] = np.zeros((self.size, *shape), np.float32)
         for other, name in running.references.items():
             inputs[other] = np.zeros_like(inputs[name])
-        weights = np.zeros((self.size, self.classes), np.float32)
+        weights = np.zeros((self.size, running.width or self.classes), np.float32)
         truth = np.zeros((self.size, *self.truth_shape), np.float32)
         return _Batch(running.key, inputs, weights, np.zeros(self.size, bool), truth, trace)
 
@@ -364,12 +388,30 @@ class Packer:
             bisect.insort(waiting, running, key=lambda other: other.turn)
 
 
+def _add(total: Array, gradient: Array, weight: float) -> None:
+    """Add `weight·gradient` in float64, in pieces that stay in the cache."""
+    flat, given = total.reshape(-1), gradient.reshape(-1)
+    product = np.empty(min(flat.size, _PIECE))
+    for start in range(0, flat.size, _PIECE):
+        piece = flat[start : start + _PIECE]
+        out = product[: piece.size]
+        np.multiply(given[start : start + _PIECE], weight, out=out)
+        piece += out
+
+
+def _wide(array: Array) -> type[np.floating[Any]]:
+    """Return the precision in which single gradients are told."""
+    return np.float64 if array.dtype == np.float64 else np.float32
+
+
 def _fits(running: _Running, batch: _Batch) -> bool:
     ask = running.query.ask
     return running.placed < ask.n and ask.trace == batch.trace and running.key == batch.key
 
 
+_NONE = np.empty(0)
 _SHAPES_KEPT = 4
+_PIECE = 32_768
 _ALIVE = 2
 """How many batches' worth of samples may be under way at once."""
 

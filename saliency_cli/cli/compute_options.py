@@ -91,7 +91,7 @@ _DECLARED = (
             help="An option of the method; METHOD.KEY=VALUE where there are several."),
     _option("Method", "--layer", "layer", metavar="PATH[,PATH…]", show_default="auto: the last layer with places",
             help="Where a method that looks at layers looks; `saliency inspect` lists them. Of several the maps are averaged."),
-    _option("Method", "--seed", "seed", type=click.IntRange(min=0), metavar="N",
+    _option("Run", "--seed", "seed", type=click.IntRange(min=0), metavar="N",
             help="The seed of everything random."),
     _option("Output", "-o", "--out", "out", type=click.Path(allow_dash=True), metavar="PATH",
             show_default="NAME.saliency.png in the current folder",
@@ -115,6 +115,9 @@ _DECLARED = (
             show_default="never", help="Stop after N failed inputs."),
     _option("Run", "--batch-size", "batch_size", type=click.IntRange(min=1), metavar="N",
             show_default="chosen from the plan", help="Points computed at once; pins the batch shape."),
+    _option("Run", "--fold", "fold", type=_choices("fold"),
+            help="Fold batch normalisation into the convolution before it: faster, and the same map but for float32 "
+                 "rounding. auto: yes, except for one picture evaluated once."),
     _option("Run", "--device", "device", metavar="NAME", show_default="TensorFlow's choice",
             help="Where to compute: cpu, gpu, gpu:1."),
     _option("Run", "--threads", "threads", type=click.IntRange(min=1), metavar="N",

@@ -10,6 +10,7 @@ from saliency_cli.records import InputSpec, ModelRecord, ScalingClue
 from saliency_cli.runs.request import ComputeRequest
 
 if TYPE_CHECKING:
+    from saliency_cli.autodiff.compiled import Compiled, Facts
     from saliency_cli.autodiff.layers import Layers
     from saliency_cli.autodiff.model import Model
     from saliency_cli.autodiff.packing import Evaluator
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
 class Engine:
     """What a run needs of its model.
 
-    `evaluator` answers batches; `output` is the output differentiated, `classes` its number of classes
-    (2 for one sigmoid unit), `shape` its shape without the batch axis; `head` its end; `space` the space
-    of the target; `loss` its plain name where a loss is differentiated. `connected` names the inputs
-    that have a gradient; `disconnected` says why the others have none. `depth()` counts the layers whose
-    weights can be drawn anew, by a trace of its own; `layers()` tells of the layers, None where there is nothing
-    to tell.
+    `evaluator` answers batches; `output` is the output differentiated, `classes` its number of classes (2 for one
+    sigmoid unit), `shape` its shape without the batch axis; `head` its end; `space` the space of the target; `loss`
+    its plain name where a loss is differentiated. `connected` names the inputs that have a gradient; `disconnected`
+    says why the others have none. `folded` counts the batch normalisations folded away. `depth()` counts the layers
+    whose weights can be drawn anew, by a trace of its own; `layers()` tells of the layers, None where there is
+    nothing to tell. `outputs` are those of a request for several, `end(name)` what tracing tells of one of them;
+    `kinks()` counts the operations that are linear but for kinks, by type; `smoothed(β)` gives an evaluator of the
+    model with softplus(βx)/β for each ReLU, and how many were replaced, by type.
     """
 
     specs: tuple[InputSpec, ...]
@@ -44,8 +47,13 @@ class Engine:
     regression: bool = False
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
+    folded: int = 0
     depth: Callable[[], int] = lambda: 0
     layers: "Callable[[], Layers | None]" = lambda: None
+    outputs: tuple[str, ...] = ()
+    end: "Callable[[str], Facts] | None" = None
+    kinks: Callable[[], Mapping[str, int]] = dict
+    smoothed: "Callable[[float], tuple[Evaluator, Mapping[str, int]]] | None" = None
 
     @property
     def has_classes(self) -> bool:
@@ -113,10 +121,29 @@ def compile_engine(model: "Model", device: str, request: ComputeRequest, *, sing
     """Compile a loaded model for a request."""
     from saliency_cli.autodiff.compiled import Compiled
 
-    output = choose_output(model, request.output_name)
+    outputs = () if request.outputs is None else choose_outputs(model, request.outputs)
     batch = batch_shape(model, request.batch_size, single=single)
-    evaluator = Compiled(model, output, batch=batch, space=request.space, loss=request.loss, device=device)
-    facts = evaluator.facts
+    fold = request.fold == "yes" or (request.fold == "auto" and not single)
+
+    options: dict[str, Any] = {
+        "batch": batch,
+        "space": request.space,
+        "loss": request.loss,
+        "device": device,
+        "fold": fold,
+    }
+
+    def smoothed(beta: float) -> "tuple[Evaluator, Mapping[str, int]]":
+        from saliency_cli.models.smoothing import smoothed as smooth
+
+        found = smooth(model, beta)
+        return Compiled(found.model, evaluator.output, **options), found.replaced
+
+    if outputs:
+        evaluator = _connected(outputs, lambda output: Compiled(model, output, **options))
+    else:
+        evaluator = Compiled(model, choose_output(model, request.output_name), **options)
+    output, facts = evaluator.output, evaluator.facts
     saved = str(model.losses.get(output, "")).lower()
     return Engine(
         specs=model.inputs,
@@ -135,9 +162,35 @@ def compile_engine(model: "Model", device: str, request: ComputeRequest, *, sing
         regression=not facts.logits_found and any(name in saved for name in _REGRESSION_LOSSES),
         notes=model.notes,
         class_names=model.class_names if len(model.class_names) == facts.classes else (),
+        folded=len(facts.folded),
         depth=lambda: evaluator.redrawing.depth,
         layers=lambda: evaluator.layers,
+        outputs=outputs,
+        end=lambda name: evaluator.other(name).facts,
+        kinks=lambda: evaluator.kinks,
+        smoothed=smoothed,
     )
+
+
+def choose_outputs(model: "Model", names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return several outputs, all where none is named. Raises `UsageError` for a name that is none of them."""
+    return tuple(dict.fromkeys(choose_output(model, name) for name in names or [o.name for o in model.outputs]))
+
+
+def _connected(outputs: tuple[str, ...], compiled: "Callable[[str], Compiled]") -> "Compiled":
+    """Return the first output that depends on an input, compiled. Raises `ModelError` where none does."""
+    errors = []
+    for output in outputs:
+        evaluator = compiled(output)
+        try:
+            _ = evaluator.facts
+        except ModelError as error:
+            if error.reason != "disconnected":
+                raise
+            errors.append(error)
+        else:
+            return evaluator
+    raise errors[0]
 
 
 def choose_output(model: "Model", name: str | None) -> str:

@@ -44,6 +44,7 @@ def run_record(
         "format": list(formats),
         "seed": request.seed,
         "batch_size": engine.evaluator.batch,
+        "folded": engine.folded,
         "saliency": __version__,
         "tensorflow": engine.environment.get("tensorflow"),
         "keras": engine.environment.get("keras"),
@@ -63,6 +64,7 @@ def run_record(
         reduce=request.reduce,
         seed=request.seed,
         batch_size=engine.evaluator.batch,
+        folded=engine.folded,
         settings=settings,
     )
 

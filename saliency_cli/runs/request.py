@@ -16,7 +16,8 @@ class ComputeRequest:
     output kind. `metrics`: what is measured of every map, `name:option=value,…`. `masks`: a folder of
     masks, or a table of boxes. `reference`: a second model that every map is compared with, by
     `reference_method` where it is another than the first's. `valid_range`: the lowest and highest value
-    arrays may have, in the file's own units (pictures: 0 to 255).
+    arrays may have, in the file's own units (pictures: 0 to 255). `outputs`: of a study that looks at several
+    outputs, their names, or empty for all; None where one is differentiated.
     """
 
     model: str
@@ -32,6 +33,7 @@ class ComputeRequest:
     target: str = "top"
     space: Literal["logit", "probability", "log-probability"] | None = None
     output_name: str | None = None
+    outputs: tuple[str, ...] | None = None
     loss: str | None = None
     label: str | None = None
     labels: str | None = None
@@ -44,6 +46,7 @@ class ComputeRequest:
     clip_percentile: float = 99.0
     seed: int = 0
     batch_size: int | None = None
+    fold: Literal["auto", "yes", "no"] = "auto"
     device: str | None = None
     threads: int | None = None
     custom_objects: str | None = None

@@ -10,13 +10,17 @@ from saliency_cli.autodiff.model import Model, OutputSpec
 from saliency_cli.autodiff.runtime import keras
 from saliency_cli.errors import ModelError
 from saliency_cli.models.keras3.clues import find_clues
+from saliency_cli.models.keras3.normalizing import foldable
 from saliency_cli.models.keras3.taps import HALF, describe_layers, forward, half_precision, layer_paths
 from saliency_cli.models.keras3.weights import owned_weights
 from saliency_cli.records import InputSpec
 
 
-def wrap(model: Any, *, losses: Mapping[str, Any] | None = None, **facts: Any) -> Model:
-    """Return a `Model` over a live Keras model. Raises `ModelError` for one that was never built."""
+def wrap(model: Any, *, losses: Mapping[str, Any] | None = None, fixed: bool = False, **facts: Any) -> Model:
+    """Return a `Model` over a live Keras model. Raises `ModelError` for one that was never built.
+
+    `fixed` says that nobody else holds the model, so that its weights stay what they are.
+    """
     if not isinstance(model, keras.Model):
         raise ModelError(
             f"expected a Keras 3 model, got {type(model).__module__}.{type(model).__name__}",
@@ -25,6 +29,7 @@ def wrap(model: Any, *, losses: Mapping[str, Any] | None = None, **facts: Any) -
     structure, specs, batch = _inputs(model)
     outputs = _outputs(model, structure, specs)
     notes = []
+    paths = layer_paths(model)
     if half_precision(model):
         notes.append("half-precision layers are computed in float32")
     return Model(
@@ -40,7 +45,8 @@ def wrap(model: Any, *, losses: Mapping[str, Any] | None = None, **facts: Any) -
         losses=losses if losses is not None else _compiled_losses(model, outputs),
         clues=find_clues(model, specs),
         notes=tuple(notes),
-        weights=owned_weights(model, layer_paths(model)),
+        weights=owned_weights(model, paths),
+        foldable=fixed and foldable(paths),
         **facts,
     )
 

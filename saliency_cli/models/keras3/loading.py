@@ -38,6 +38,7 @@ def load(path: Path, options: OpenOptions = NONE) -> Model:
     training = found.compile_config or {}
     model = wrap(
         live,
+        fixed=True,
         losses={},
         format=found.format,
         writer=found.writer,

@@ -12,6 +12,7 @@ from typing import Any
 
 from saliency_cli.autodiff.model import Layer, Traced
 from saliency_cli.autodiff.runtime import keras, tf
+from saliency_cli.models.keras3.normalizing import folding
 from saliency_cli.models.keras3.weights import named_variables
 
 Tensor = Any
@@ -156,13 +157,24 @@ def forward(model: Any, structure: Any, output_names: tuple[str, ...]) -> Any:
     """
 
     def emit(
-        inputs: Mapping[str, Tensor], given: Mapping[str, Tensor] = NOTHING, placed: Mapping[str, Tensor] = NOTHING
+        inputs: Mapping[str, Tensor],
+        given: Mapping[str, Tensor] = NOTHING,
+        placed: Mapping[str, Tensor] = NOTHING,
+        *,
+        fold: bool = False,
     ) -> Traced:
         arguments = keras.tree.map_structure(lambda name: inputs[name], structure)
         kept: dict[str, Tensor] = {}
-        with _substituted(model, given), tapped(layer_paths(model), kept, placed), _full_precision(model):
+        done: list[str] = []
+        paths = layer_paths(model)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_substituted(model, given))
+            if fold:
+                stack.enter_context(folding(paths, done))
+            stack.enter_context(tapped(paths, kept, placed))
+            stack.enter_context(_full_precision(model))
             result = model(arguments, training=False)
         tensors = [t for t in keras.tree.flatten(result) if tf.is_tensor(t)]
-        return Traced(dict(zip(output_names, tensors, strict=True)), kept)
+        return Traced(dict(zip(output_names, tensors, strict=True)), kept, tuple(done))
 
     return emit

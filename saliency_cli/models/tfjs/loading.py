@@ -55,6 +55,7 @@ def load(path: Path, options: OpenOptions) -> Model:  # noqa: ARG001 - nothing i
         assign(slots, weights)
     model = wrap(
         live,
+        fixed=True,
         losses={},
         format="tfjs-layers",
         writer=topology.writer,
