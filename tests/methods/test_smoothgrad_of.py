@@ -53,7 +53,7 @@ def test_the_inner_method_draws_what_it_draws_for_the_sample_itself():
 @pytest.mark.parametrize("of", OTHERS)
 def test_every_method_can_be_averaged(of):
     options = ",".join(f"{key}={value}" for key, value in SETTINGS.get(of, {}).items())
-    method = SmoothGrad(16, of=f"{of}:{options}" if options else of)
+    method = SmoothGrad(16, 0.5, of=f"{of}:{options}" if options else of)
     inner = METHODS.build(of, SETTINGS.get(of, {}))
     if of == "fullgrad":
         pytest.skip("a plain function tells no constants")
