@@ -149,3 +149,24 @@ def test_a_model_that_somebody_else_trains_is_never_folded():
     model = sequence((5,), L.Dense(7), L.BatchNormalization(name="n"))
     assert answer(model, True, fixed=False)[1] == ()
     assert "call" not in vars(model.layers[1])
+
+
+def test_a_model_of_keras_2_is_folded_too():
+    from saliency_cli.models.legacy.live import wrap as wrap_legacy
+    from saliency_cli.models.legacy.runtime import import_tf_keras
+
+    old = import_tf_keras().layers
+    inputs = old.Input((9, 9, 3))
+    x = old.BatchNormalization(name="n", moving_mean_initializer="ones")(old.Conv2D(4, 3)(inputs))
+    live = import_tf_keras().Model(inputs, old.Dense(3)(old.Flatten()(old.ReLU()(x))))
+    found = []
+    for fold in (False, True):
+        opened = wrap_legacy(live)
+        compiled = Compiled(opened, opened.outputs[0].name, batch=2, fold=fold)
+        (name,) = (spec.name for spec in opened.inputs)
+        points = np.random.default_rng(5).normal(size=(2, 9, 9, 3)).astype(np.float32)
+        rows = np.ones((2, 3), np.float32), np.zeros(2, bool), np.zeros(2, np.float32)
+        found.append(compiled({name: points}, *rows))
+        assert compiled.facts.folded == (("n",) if fold else ())
+    plain, quick = (each.gradients[name] for each in found)
+    np.testing.assert_allclose(quick, plain, rtol=0, atol=2e-5 * np.abs(plain).max())

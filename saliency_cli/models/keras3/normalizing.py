@@ -13,12 +13,13 @@ Tensor = Any
 
 
 @contextlib.contextmanager
-def folding(paths: Mapping[str, Any], done: list[str]) -> Iterator[None]:
+def folding(paths: Mapping[str, Any], done: list[str], kind: Any = None) -> Iterator[None]:
     """Fold what can be for the length of the block, and tell in `done` which layers were, by path.
 
-    Subclasses and layers with a `call` of the caller's own are left alone.
+    `kind` is the class of batch normalisation, Keras 3's unless another is given. Subclasses and layers with a
+    `call` of the caller's own are left alone.
     """
-    kind = keras.layers.BatchNormalization
+    kind = kind or keras.layers.BatchNormalization
     layers = {path: layer for path, layer in paths.items() if type(layer) is kind and "call" not in vars(layer)}
     try:
         for path, layer in layers.items():
@@ -29,14 +30,15 @@ def folding(paths: Mapping[str, Any], done: list[str]) -> Iterator[None]:
             layer.__dict__.pop("call", None)
 
 
-def foldable(paths: Mapping[str, Any]) -> bool:
+def foldable(paths: Mapping[str, Any], kind: Any = None) -> bool:
     """Whether a model has a batch normalisation that might be folded."""
-    return any(type(layer) is keras.layers.BatchNormalization for layer in paths.values())
+    return any(type(layer) is (kind or keras.layers.BatchNormalization) for layer in paths.values())
 
 
 def _folding(path: str, layer: Any, call: Any, done: list[str]) -> Any:
     def called(inputs: Tensor, training: Any = None, mask: Tensor | None = None) -> Tensor:
-        last = layer.axis in (-1, inputs.shape.rank - 1)
+        axis = layer.axis[0] if isinstance(layer.axis, (list, tuple)) else layer.axis
+        last = axis in (-1, inputs.shape.rank - 1)
         found = folded(inputs, *_line(layer)) if last and mask is None and not training else None
         if found is None:
             return call(inputs, training=training, mask=mask)
@@ -56,4 +58,4 @@ def _line(layer: Any) -> tuple[Any, Any]:
 
 
 def _read(variable: Any) -> Any:
-    return np.asarray(variable.value, np.float64)
+    return np.asarray(variable.numpy(), np.float64)

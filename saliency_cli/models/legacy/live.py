@@ -7,8 +7,10 @@ from saliency_cli.autodiff.model import Model, OutputSpec
 from saliency_cli.autodiff.runtime import tf
 from saliency_cli.errors import ModelError
 from saliency_cli.models.keras3.live import channel_axis, losses_by_output, unique, weights_hash
+from saliency_cli.models.keras3.normalizing import foldable
 from saliency_cli.models.keras3.weights import owned_weights
 from saliency_cli.models.legacy.clues import find_clues
+from saliency_cli.models.legacy.runtime import import_tf_keras
 from saliency_cli.models.legacy.taps import describe_layers, forward, layer_paths
 from saliency_cli.records import InputSpec
 
@@ -30,6 +32,7 @@ def wrap(model: Any, *, loss: Any, notes: tuple[str, ...], **facts: Any) -> Mode
         clues=find_clues(model, specs),
         notes=notes,
         weights=owned_weights(model, layer_paths(model)),
+        foldable=foldable(layer_paths(model), import_tf_keras().layers.BatchNormalization),
         **facts,
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from saliency_cli.autodiff.model import Layer, Traced
 from saliency_cli.autodiff.runtime import tf
+from saliency_cli.models.keras3.normalizing import folding
 from saliency_cli.models.keras3.taps import NOTHING, tapped
 from saliency_cli.models.keras3.weights import named_variables
 from saliency_cli.models.legacy.runtime import import_tf_keras, quiet
@@ -148,16 +149,24 @@ def forward(model: Any, structure: Any, output_names: tuple[str, ...]) -> Any:
     """
 
     def emit(
-        inputs: Mapping[str, Tensor], given: Mapping[str, Tensor] = NOTHING, placed: Mapping[str, Tensor] = NOTHING
+        inputs: Mapping[str, Tensor],
+        given: Mapping[str, Tensor] = NOTHING,
+        placed: Mapping[str, Tensor] = NOTHING,
+        *,
+        fold: bool = False,
     ) -> Traced:
         arguments = tf.nest.map_structure(lambda name: inputs[name], structure)
         kept: dict[str, Tensor] = {}
-        changed = _plain_loops(model), _channels_last(model), _substituted(model, given)
+        done: list[str] = []
+        paths = layer_paths(model)
+        changed = [_plain_loops(model), _channels_last(model), _substituted(model, given)]
+        if fold:
+            changed.append(folding(paths, done, import_tf_keras().layers.BatchNormalization))
         with quiet(), contextlib.ExitStack() as stack:
-            for change in (*changed, tapped(layer_paths(model), kept, placed)):
+            for change in (*changed, tapped(paths, kept, placed)):
                 stack.enter_context(change)
             result = model(arguments, training=False)
         tensors = [tensor for tensor in tf.nest.flatten(result) if tf.is_tensor(tensor)]
-        return Traced(dict(zip(output_names, tensors, strict=True)), kept)
+        return Traced(dict(zip(output_names, tensors, strict=True)), kept, tuple(done))
 
     return emit
