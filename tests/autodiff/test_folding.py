@@ -161,7 +161,7 @@ def test_a_model_of_keras_2_is_folded_too():
     live = import_tf_keras().Model(inputs, old.Dense(3)(old.Flatten()(old.ReLU()(x))))
     found = []
     for fold in (False, True):
-        opened = wrap_legacy(live)
+        opened = wrap_legacy(live, loss=None, notes=(), format="legacy")
         compiled = Compiled(opened, opened.outputs[0].name, batch=2, fold=fold)
         (name,) = (spec.name for spec in opened.inputs)
         points = np.random.default_rng(5).normal(size=(2, 9, 9, 3)).astype(np.float32)
