@@ -138,6 +138,7 @@ class SaliencyModel:
         reduce: str | None = None,
         seed: int = 0,
         batch_size: int | None = None,
+        fold: str = "auto",
         metrics: str | Sequence[str] = (),
         mask: Array | None = None,
         reference: Attribution | None = None,
@@ -161,6 +162,8 @@ class SaliencyModel:
             reduce: how channels are folded in pictures of the map.
             seed: of everything random.
             batch_size: pin the batch shape.
+            fold: `yes` or `no`: whether batch normalisation is folded into the convolution before it (`auto`: where
+                a method evaluates more than once; the weights of a wrapped model may change, and are never folded).
             metrics: names of `saliency metrics`, with options as `name:key=value,…`.
             mask: where the object is, for metrics of place: boolean, the map's rows and columns.
             reference: another attribution of the same sample, for metrics that compare two maps.
@@ -171,7 +174,7 @@ class SaliencyModel:
             ModelError: the model can't be differentiated.
         """
         _require_kinds(method, target, options)
-        key = (output_name, space, loss, batch_size, method in ONE_BY_ONE)
+        key = (output_name, space, loss, batch_size, method in ONE_BY_ONE, fold)
         if key not in self._attributors:
             self._attributors[key] = open_attributor(
                 self._model,
@@ -181,6 +184,7 @@ class SaliencyModel:
                 loss=loss,
                 batch_size=key[3],
                 single=key[4],
+                fold=fold,
             )
         request = ComputeRequest(
             "",

@@ -371,3 +371,16 @@ def test_they_show_themselves_in_a_line():
 
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_models"
+
+
+def test_folding_is_asked_for_in_three_words_and_changes_no_map(tmp_path, pictures, photo):
+    x = keras.Input((8, 8, 3))
+    net = keras.Model(x, L.Dense(2)(L.Flatten()(L.ReLU()(L.BatchNormalization()(L.Conv2D(2, 3)(x))))))
+    net.layers[2].moving_mean.assign([0.3, -0.2])
+    net.save(tmp_path / "m.keras")
+    loaded = sal.load(tmp_path / "m.keras")
+    point = np.random.default_rng(0).normal(size=(8, 8, 3)).astype(np.float32)
+    plain, folded = (loaded.attribute(point, fold=fold, batch_size=8).values for fold in ("no", "yes"))
+    np.testing.assert_allclose(folded, plain, atol=1e-5 * np.abs(plain).max())
+    with pytest.raises(UsageError, match="fold can't be 'maybe'"):
+        pictures.attribute(photo, fold="maybe")
