@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from saliency_cli.cli.telling import is_terminal, say
+from saliency_cli.cli.telling import is_terminal, printable, say
 from saliency_cli.reports.plaintext import shorten
 
 PATIENCE = 2.0
@@ -24,6 +24,7 @@ class Progress:
     def __init__(self, *, quiet: bool) -> None:
         self.active = is_terminal(sys.stderr) and not quiet and os.environ.get("TERM") != "dumb"
         self._status_shown = False
+        self._status_lines = 0
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._bar: Any = None
@@ -39,11 +40,26 @@ class Progress:
             say(f"\r\x1b[K{shorten(f'Loading {Path(path).name} …', width - 1)}", end="", control=True)
             self._status_shown = True
 
+    def say(self, lines: list[str]) -> None:
+        """Show lines, the last one text, in place of the line or bar before, until something else is shown."""
+        if not self.active:
+            return
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        self.clear()
+        size = shutil.get_terminal_size()
+        above = lines[:-1] if len(lines) < size.lines else []
+        say("\n".join([*above, shorten(printable(lines[-1]), size.columns - 1)]), end="", control=True)
+        self._status_lines, self._status_shown = len(above), True
+
     def clear(self) -> None:
         """Take the line or bar away; call before printing anything."""
         if self._status_shown:
-            say("\r\x1b[K", end="", control=True)
-            self._status_shown = False
+            up = f"\x1b[{self._status_lines}A\r\x1b[J" if self._status_lines else "\r\x1b[K"
+            say(up, end="", control=True)
+            self._status_shown, self._status_lines = False, 0
         with self._lock:
             if self._bar is not None:
                 self._bar.stop()

@@ -5,7 +5,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -62,6 +62,15 @@ class Terminal:
         """Begin to count."""
         self.total = total
         self._progress.start(total)
+
+    def working(self, text: str, pixels: Any = None) -> None:
+        """Show how far one sample has got, in place of the bar, with a small picture where colours are shown."""
+        lines = []
+        if pixels is not None and self._progress.active and wants_colour(sys.stderr):
+            from saliency_cli.cli.preview import preview
+
+            lines = preview(pixels)
+        self._progress.say([*lines, text])
 
     def item(self, record: "ItemRecord") -> None:
         """Print one sample, as the display's form says."""

@@ -24,8 +24,8 @@ from saliency_cli.differentiable import Array
 from saliency_cli.maximizing.colours import mixed, mixed_adjoint, unmixed
 
 GAIN = 0.25
-# Half a step of 8 bits: a value this far from the end still rounds to it.
-_EDGE = 1 / 510
+# A quarter of a step of 8 bits: a value this far from the end still rounds to it.
+_EDGE = 1 / 1020
 
 
 class Parametrization(Protocol):
@@ -108,7 +108,7 @@ class Fourier:
         return np.asarray(p * (4 * contrast / spread if spread else 1))
 
     def encode(self, u: Array) -> Array:
-        """Invert, exactly but for values within half an 8-bit step of an end."""
+        """Invert, exactly but for values within a quarter of an 8-bit step of an end."""
         z = np.log(held := np.clip(u, _EDGE, 1 - _EDGE)) - np.log1p(-held)
         z = z if self.colours is None else unmixed(z, self.colours)
         spectrum = np.fft.rfftn(z, axes=self.places, norm="forward") / self._scale
@@ -136,7 +136,7 @@ class Fourier:
         return np.asarray(p * np.exp(-2 * np.square(np.pi * sigma) * total))
 
     def _complex(self, p: Array) -> Array:
-        return (p[0] + 1j * p[1]) * self._scale
+        return np.asarray((p[0] + 1j * p[1]) * self._scale)
 
     def _mixed(self, z: Array) -> Array:
         return z if self.colours is None else mixed(z, self.colours)
@@ -179,7 +179,7 @@ def waves_adjoint(values: Array, axes: Sequence[int]) -> Array:
     """
     last = axes[-1]
     n = values.shape[last]
-    # A wave of the given half also stands for its mirror image; constants and the fastest of an even length have none.
+    # A wave of the given half stands for its mirror image too; a constant, and the last of an even length, have none.
     counted = np.full(n // 2 + 1, 2.0)
     counted[0] = 1
     if n % 2 == 0:
