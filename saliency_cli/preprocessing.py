@@ -61,6 +61,12 @@ class Preparing:
         # float64 rounds once, so no formula's order of operations shows in the float32 result.
         return np.asarray(ordered.astype(np.float64) * scale + offset, np.float32)
 
+    def pulled_back(self, gradient: Array, channels: int | None) -> Array:
+        """Return a gradient by the model's input as one by file values, float64, channels in RGB order."""
+        along = [-1 if axis == channels else 1 for axis in range(gradient.ndim)]
+        scaled = np.asarray(gradient, np.float64) * np.reshape(self.scale, along)
+        return np.flip(scaled, channels) if channels is not None and self.channel_order == "bgr" else scaled
+
     def record(
         self, resize: Resize | None = None, size: tuple[int, int] | None = None, notes: Sequence[str] = ()
     ) -> PreparingRecord:
@@ -266,7 +272,10 @@ def _resized(plane: Array, source: Box, size: tuple[int, int]) -> Array:
     """Resize a region of a `(h, w)` plane: bilinear, antialiased where it shrinks, float32."""
     top, left, bottom, right = source
     # Cut first: Pillow's own `box` lets the filter reach over its edges, into padding for one.
-    image = Image.fromarray(np.ascontiguousarray(plane[top:bottom, left:right], np.float32))
+    cut = plane[top:bottom, left:right]
+    if cut.shape == size:  # Pillow would copy it
+        return cut
+    image = Image.fromarray(np.ascontiguousarray(cut, np.float32))
     return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 

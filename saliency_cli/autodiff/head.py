@@ -15,6 +15,9 @@ Tensor = Any
 
 SPACES = ("logit", "probability", "log-probability")
 
+# How far each class is ahead of the others: log(p / (1 − p)), and z less the largest other z.
+LEADS = ("log-odds", "margin")
+
 _TRANSPARENT = ("Identity", "Cast", "Reshape", "EnsureShape", "Squeeze", "ExpandDims")
 _LINEAR = (
     "BiasAdd",
@@ -50,11 +53,15 @@ class Head(NamedTuple):
         """Return the classes' scores in a space, float32 `(batch, …, classes)`.
 
         `logit` z; `probability` softmax(z) or σ(z); `log-probability` log softmax(z) or log σ(z);
-        `output` the output itself. One sigmoid unit becomes two classes: −z and z. Raises `UsageError`
-        where the head has no such space.
+        `output` the output itself; `log-odds` z less the log of the sum of the other classes' eᶻ, and `margin` z
+        less the largest other z, of logits averaged over positions, `(batch, classes)`, or of the output
+        itself where there are none. One sigmoid unit becomes two classes: −z and z. Raises `UsageError` where
+        the head has no such space.
         """
         if space == "output":
             return self.output
+        if space in LEADS:
+            return _leads(self.scores("output" if self.logits is None else "logit"), space)
         if space not in SPACES:
             raise UsageError(
                 f"there is no space '{space}'", hint=nearest(space, SPACES) or f"there are: {', '.join(SPACES)}"
@@ -74,6 +81,20 @@ class Head(NamedTuple):
         if self.kind == "softmax":
             return tf.nn.softmax(z) if space == "probability" else tf.nn.log_softmax(z)
         return tf.sigmoid(z) if space == "probability" else tf.math.log_sigmoid(z)
+
+
+def _leads(z: Tensor, kind: str) -> Tensor:
+    """Return how far each class is ahead of the others, without the cancellation of 1 − p where p rounds to 1."""
+    z = tf.reduce_mean(z, axis=list(range(1, z.shape.rank - 1))) if z.shape.rank > 2 else z
+    first = tf.one_hot(tf.argmax(z, axis=-1), z.shape[-1], on_value=True, off_value=False)
+    others = tf.where(first, tf.constant(z.dtype.min, z.dtype), z)
+    if kind == "margin":
+        best, second = (tf.reduce_max(each, axis=-1, keepdims=True) for each in (z, others))
+        return z - tf.where(first, second, best)
+    ahead = z - tf.reduce_logsumexp(others, axis=-1, keepdims=True)
+    # Nobody but the first has more than half, and what the first has is not subtracted from 1.
+    rest = tf.where(first, tf.zeros_like(z), tf.nn.softmax(z))
+    return tf.where(first, ahead, tf.nn.log_softmax(z) - tf.math.log1p(-rest))
 
 
 def find_head(output: Tensor) -> Head:

@@ -30,6 +30,16 @@ MEANINGS = {
     "unpatched-activations": "the model has other activations beside its ReLUs, and only the ReLUs are guided",
     "outside-box": "some values of the input lie outside what the box rule takes for lowest and highest: say which "
     "they are (-p low=min -p high=max)",
+    "no-loss-gradient": "the loss has no gradient where the attack looked, so nothing was tried: dead units, or a "
+    "quantised or saturated model",
+    "not-raised": "the target is no higher in what was made than at the start: other steps (--learning-rate, "
+    "--steps), less --tv, --blur or --jitter, or another start",
+    "flat": "the second derivative is exactly zero: the model is linear around the input, as ReLUs and max pooling "
+    "are almost everywhere; --smooth-relu 10 gives the ReLUs a curve",
+    "linear": "the second derivative is exactly zero: the target is linear in the input, or the model is dead there",
+    "eigenvalues-unsettled": "the top eigenvalues had not settled after the products they may take: more --steps",
+    "below-zero": "the map is a mean of the target over masks, and below zero nearly everywhere, so that what matters "
+    "most is drawn weakest: -p form=difference, or --space probability",
     "disconnected": "the target does not depend on one of the inputs, which has no map",
 }
 

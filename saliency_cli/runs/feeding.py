@@ -19,16 +19,18 @@ from saliency_cli.preprocessing import Preparing, baseline, choose, parse_prepro
 from saliency_cli.readers import Document
 from saliency_cli.records import InputSpec, Layout, PreparingRecord, ScalingClue, SourceRecord
 from saliency_cli.runs.fitting import as_dtype, fits, from_array, from_table, layout_of, require_finite
-from saliency_cli.runs.naming import readable
 from saliency_cli.runs.reading import read_document
-from saliency_cli.runs.sources import Source, read
+from saliency_cli.runs.sources import Source, read, written
 
 _AS_IS = Preparing("none", "arrays and tables are taken as they are", False, (1.0,), (0.0,))
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One model input of one sample: its array, and what a picture of its map is drawn on."""
+    """One model input of one sample: its array, and what a picture of its map is drawn on.
+
+    `whole`: its file holds whole numbers of 8 bits, 0 to 255.
+    """
 
     values: Array
     raw: Array
@@ -40,6 +42,7 @@ class Part:
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     resize: Resize | None = None
+    whole: bool = False
 
     def preparing_record(self) -> PreparingRecord:
         """Return what the JSON says of how the values were prepared."""
@@ -108,7 +111,7 @@ class Feeder:
         stacked = False
         for name, path in self._assigned(source):
             data = held[path] if held is not None else read(path)
-            document = read_document("" if path == "-" else path, data)
+            document = read_document("" if path == "-" else written(path), data)
             parts, many = self._parts(document, name)
             stacked = stacked or many
             stacks.update(parts)
@@ -142,6 +145,14 @@ class Feeder:
             raise InputError(f"the input '{stacked}' got {len(parts[stacked])} samples, and one was expected")
         records = {name: SourceRecord(path="") for name in parts}
         return self._fed("array", {name: found[0] for name, found in parts.items()}, records, 0)
+
+    def part(self, document: Document, name: str) -> Part:
+        """Return the one array that a document in memory holds for an input. Raises `InputError` for a stack."""
+        (spec,) = (spec for spec in self.specs if spec.name == name)
+        found = self._one(_single(document), spec)[0][name]
+        if len(found) != 1:
+            raise InputError(f"the input '{name}' got {len(found)} samples, and one was expected")
+        return found[0]
 
     def _fed(
         self, identity: str, parts: dict[str, Part], records: dict[str, SourceRecord], row: int
@@ -269,6 +280,7 @@ class Feeder:
             geometry=geometry,
             notes=(*document.notes, *notes),
             resize=self.resize,
+            whole=True,
         )
 
     def _baseline(self, kind: str, parts: Mapping[str, Part], content: str) -> Arrays:
@@ -330,13 +342,13 @@ def _plain(
 ) -> Part:
     raw = np.asarray(sample, np.float32) if spec.floating else np.asarray(sample)
     values = preparing.apply(raw, spec.channels if len(spec.shape) == 3 else None) if spec.floating else raw
-    return Part(as_dtype(values, spec), raw, layout, preparing, names=names)
+    return Part(as_dtype(values, spec), raw, layout, preparing, names=names, whole=sample.dtype == np.uint8)
 
 
 def _source_record(path: str, data: bytes, document: Document) -> SourceRecord:
     shown = document.display.shape if document.display is not None else None
     return SourceRecord(
-        path="-" if path == "-" else Path(readable(path)).as_posix(),
+        path=written(path),
         sha256=sha256(data).hexdigest(),
         width=shown[1] if shown else None,
         height=shown[0] if shown else None,

@@ -98,7 +98,9 @@ def _fixture(name):
     return pytest.fixture(name=name.replace("-", "_"))(lambda ask: ask(name))
 
 
+art = _fixture("art")
 captum = _fixture("captum")
+foolbox = _fixture("foolbox")
 grad_cam = _fixture("grad-cam")
 pair = _fixture("pair")
 quantus = _fixture("quantus")

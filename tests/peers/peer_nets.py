@@ -225,6 +225,38 @@ def mask():
 
 
 @lru_cache
+@lru_cache
+def attacked():
+    """Samples for attacks, the classes on top of them, others as targets, and radii in both norms."""
+    x = np.random.default_rng(21).random((24, 8, 8, 3), np.float32)
+    y = keras_nets()["conv"].predict(x, verbose=0).argmax(axis=1)
+    radii = {"attack/radii": np.array([0.02, 0.05, 0.1]), "attack/radii2": np.array([0.15, 0.4, 0.8])}
+    return {"attack/x": x, "attack/y": y, "attack/target": (y + 1) % 4, **radii}
+
+
+@lru_cache
+def attack_engine():
+    from saliency_cli.runs.engine import compile_engine
+    from saliency_cli.runs.request import ComputeRequest
+
+    return compile_engine(model()._model, model()._device, ComputeRequest("", batch_size=1), single=True)
+
+
+def perturbed(attack, norm, epsilon, *, targets=None, **settings):
+    """Our perturbed samples in the model's units, in [0, 1], whether or not they flip."""
+    from saliency_cli.runs.inquiring import inquire
+    from saliency_cli.runs.request import ComputeRequest
+    from saliency_cli.studies.perturb import Perturb
+
+    found = []
+    for k, x in enumerate(attacked()["attack/x"]):
+        to = None if targets is None else str(targets[k])
+        study = Perturb(attack, settings, epsilon, norm, to, valid_range=(0.0, 1.0))
+        (array,) = inquire(attack_engine(), x, ComputeRequest(""), study).found.arrays.values()
+        found.append(array)
+    return np.stack(found)
+
+
 def given():
     gradient, plane = ours("gradient"), np.abs(ours("gradient").sum(-1, dtype=np.float64))
     other = np.abs(ours("gradient-times-input").sum(-1, dtype=np.float64))
@@ -270,6 +302,7 @@ def given():
         "lime_alpha": np.array(LIME["alpha"]),
         "conv/rise_masks": rise_masks(DRAWS, 4),
         "mlp/subsets": subsets("mlp", 12, 2, 40),
+        **attacked(),
         "epsilon": np.array(EPSILON),
         "neuron": np.array(NEURON),
         "conv/cells": np.stack([np.isin(np.arange(64), each) for each in subsets("conv", 64, 13, 40)]),

@@ -19,7 +19,8 @@ def logits(name):
 
 
 @pytest.mark.parametrize(
-    "peer", ["captum", "grad-cam", "pair", "quantus", "shap", "tf-keras-vis", "xplique", "zennit"]
+    "peer",
+    ["art", "captum", "foolbox", "grad-cam", "pair", "quantus", "shap", "tf-keras-vis", "xplique", "zennit"],
 )
 def test_the_twins_are_the_same_networks(ask, peer):
     found = ask(peer)

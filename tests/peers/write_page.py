@@ -80,6 +80,7 @@ def _package(row):
 
 
 NAMES = {
+    "art": "ART", "foolbox": "Foolbox",
     "captum": "Captum", "grad-cam": "pytorch-grad-cam", "pair": "PAIR saliency", "quantus": "Quantus",
     "scipy": "SciPy", "torch": "PyTorch", "xplique": "Xplique",
 }  # fmt: skip
