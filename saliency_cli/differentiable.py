@@ -99,10 +99,10 @@ class Ask:
 class Answer:
     """The answer to an `Ask`.
 
-    `values` `(n,)` float64: the target at each point. `tops` `(n,)` int64: the top class at each point
-    (−1 where the output has no classes). `gradients` and `squares`: floating input → float64 array of
-    the input's shape, empty for a trace without gradients; of one point with weight 1 the gradient as it is, float32. `each`: floating input → `(n, *shape)` float32.
-    `logits` `(classes,)`: of an ask of one point, where the engine tells them.
+    `values` `(n,)` float64: the target at each point. `tops` `(n,)` int64: the top class at each point (−1 where
+    the output has no classes). `gradients` and `squares`: floating input → float64 array of the input's shape,
+    empty for a trace without gradients; of one point with weight 1 the gradient as it is, float32. `each`: floating
+    input → `(n, *shape)` float32. `logits` `(classes,)`: of an ask of one point, where the engine tells them.
 
     Of a trace with layers, `gradients`, `squares` and `each` hold a layer's path → arrays of its output's shape,
     channels last whatever the model's own order; `activations` `Σ wᵢ aᵢ` of its outputs, float64, and
@@ -164,9 +164,9 @@ class Sample:
     def normal(self, name: str, draw: int, out: Array) -> None:
         """Fill `out` with standard normal noise that depends on (seed, identity, input name, draw) alone.
 
-        By Box and Muller (1958): `√(−2 ln u)·cos 2πv` and the same with the sine, from 32 random bits each. In float32
-        with NumPy's vector functions that is three times as fast as the ziggurat, and exact up to 6.7 σ, which one
-        value in 10¹⁰ lies beyond.
+        By Box and Muller (1958): `√(−2 ln u)·cos 2πv` and the same with the sine, from 32 random bits each. In
+        float32 with NumPy's vector functions that is three times as fast as the ziggurat, and exact up to 6.7 σ,
+        which one value in 10¹⁰ lies beyond.
         """
         if out.dtype != np.float32 or not out.flags.c_contiguous:
             whole = np.empty(out.shape, np.float32)

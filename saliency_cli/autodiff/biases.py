@@ -31,8 +31,8 @@ _JOINING = ("AddN", "Concat", "ConcatV2", "Pack")
 _SUMS = ("Add", "AddV2", "Sub")
 # Linear in either input: where both depend on x, J z counts their product twice.
 _PRODUCTS = (
-    "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Conv2D", "Conv3D", "DepthwiseConv2dNative", "Einsum", "MatMul",
-    "Mul",
+    "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Conv2D", "Conv2DBackpropInput", "Conv3D",
+    "Conv3DBackpropInputV2", "DepthwiseConv2dNative", "Einsum", "MatMul", "Mul",
 )  # fmt: skip
 _CURVES = (
     "ClipByValue", "Cos", "Elu", "Erf", "Erfc", "Exp", "Expm1", "Inv", "Log", "Log1p", "Maximum", "Minimum", "Pow",
@@ -92,14 +92,34 @@ def _residue(operation: Any, varying: list[bool]) -> Tensor | None:
         return output
     if kind in _PRODUCTS:
         return -output if len(given) > 1 else None
+    if operation.node_def.attr["_gradient_op_type"].s:  # swish, as TensorFlow writes it
+        return _by_derivatives(operation, given)
     for kinds, rule in _RULES.items():
         if kind in kinds:
             return rule(operation, varying)
     if kind in _CURVES and all(tensor.shape == output.shape for tensor in given):
         slopes = tf.gradients(output, given, stop_gradients=given)
         return output - sum(z * slope for z, slope in zip(given, slopes, strict=True) if slope is not None)
-    raise ModelError(
-        f"fullgrad can't tell what the operation {kind} ({operation.name}) adds of its own",
+    if kind in _CURVES:
+        return _by_derivatives(operation, given)
+    raise _unknown(operation)
+
+
+def _by_derivatives(operation: Any, given: list[Tensor]) -> Tensor:
+    """Return y − J z, whatever J is: Jᵀv is linear in v, and the derivative of that is J."""
+    output = operation.outputs[0]
+    v = tf.zeros_like(output)
+    back = tf.gradients(output, given, grad_ys=v, stop_gradients=given)
+    parts = [(z, g) for z, g in zip(given, back, strict=True) if g is not None]
+    found = tf.gradients([g for _, g in parts], [v], grad_ys=[z for z, _ in parts]) if parts else [None]
+    if found[0] is None:
+        raise _unknown(operation)
+    return output - tf.convert_to_tensor(found[0])
+
+
+def _unknown(operation: Any) -> ModelError:
+    return ModelError(
+        f"fullgrad can't tell what the operation {operation.type} ({operation.name}) adds of its own",
         hint="integrated-gradients also sums to the target, and takes any model that has a gradient",
         reason="unknown-bias",
     )
@@ -142,7 +162,9 @@ def _joined(operation: Any, varying: list[bool]) -> Tensor | None:
     return tf.concat(parts, axis=operation.inputs[axis])
 
 
-def _bias(operation: Any, _: list[bool]) -> Tensor:
+def _bias(operation: Any, varying: list[bool]) -> Tensor | None:
+    if varying[1]:  # a sum of two rows, as Keras writes it where the batch is 1
+        return None if varying[0] else operation.inputs[0]
     bias, rank = operation.inputs[1], operation.outputs[0].shape.rank
     first = operation.get_attr("data_format") == b"NCHW"
     return tf.reshape(bias, [1, -1, *(1 for _ in range(rank - 2))]) if first else bias

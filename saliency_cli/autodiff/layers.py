@@ -116,6 +116,10 @@ class Layers:
         """Whether an operation lies between an input and the target."""
         return operation.name in self._needed and operation.name in self._depends
 
+    def on_the_way(self) -> list[Any]:
+        """Return every operation between an input and the target, in the order of computation."""
+        return [operation for operation in self._target.graph.get_operations() if self.between(operation)]
+
     def channel_axis(self, tensor: Tensor) -> int:
         """Return the position of a tensor's channel axis."""
         return channel_axis(tensor, self._depends)

@@ -114,6 +114,7 @@ class _Running:
     logits: Array = field(default_factory=lambda: np.empty(0))
     scores: Array = field(default_factory=lambda: np.empty(0))
     key: Hashable = ()
+    kind: int = 0
     lone: bool = False
 
     def begin(self, query: Query) -> None:
@@ -155,16 +156,13 @@ class _Running:
         weight = float(ask.weights[point])
         if not self.returned and (ask.trace.layer or found.activations):
             self._make_room(found)
-        if self.lone:  # an input that the target ignores has no gradient
-            ignored = [name for name in self.gradients if name not in found.gradients]
-            self.gradients |= {name: np.zeros(self.job.sample.inputs[name].shape, np.float32) for name in ignored}
+        if self.lone:
+            self._take_lone(row, found)
         for name, outputs in found.activations.items():
             self._take_activation(name, point, outputs[row], weight)
-        for name, gradients in found.gradients.items():
+        for name, gradients in found.gradients.items() if not self.lone else ():
             gradient = gradients[row]
-            if self.lone:
-                self.gradients[name] = gradient.copy()
-            elif weight == 1:
+            if weight == 1:
                 self.gradients[name] += gradient
             elif weight != 0:
                 _add(self.gradients[name], gradient, weight)
@@ -175,6 +173,13 @@ class _Running:
         if point == 0:
             self.logits, self.scores = np.array(found.logits[row]), np.array(found.scores[row])
         self.returned += 1
+
+    def _take_lone(self, row: int, found: Evaluation) -> None:
+        """Take the gradient as it is; that of an input that the target ignores is zero."""
+        for name in self.gradients:
+            given = found.gradients.get(name)
+            shape = self.job.sample.inputs[name].shape
+            self.gradients[name] = np.zeros(shape, np.float32) if given is None else given[row].copy()
 
     def _take_activation(self, name: str, point: int, output: Array, weight: float) -> None:
         self.activations[name] += np.multiply(output, weight, dtype=np.float64)
@@ -240,6 +245,8 @@ class Packer:
         self.classes = classes
         self.truth_shape = truth_shape
         self._spare: dict[Hashable, list[_Batch]] = {}
+        self._kinds: dict[Hashable, int] = {}
+        self._next_kind = itertools.count()
 
     def run(self, jobs: Iterable[Job | None]) -> Iterator[Outcome]:
         """Run every job, yielding outcomes as they finish (in order, for jobs of equal length).
@@ -296,12 +303,11 @@ class Packer:
         """
         if batch is not None:
             return next((running for running in waiting if _fits(running, batch)), None)
-        unplaced: dict[Hashable, int] = {}
+        unplaced: dict[int, int] = {}
         for running in waiting:
-            kind = (running.query.ask.trace, running.key)
-            unplaced[kind] = unplaced.get(kind, 0) + running.query.ask.n - running.placed
+            unplaced[running.kind] = unplaced.get(running.kind, 0) + running.query.ask.n - running.placed
         open_ = [running for running in waiting if running.placed < running.query.ask.n]
-        full = (each for each in open_ if unplaced[each.query.ask.trace, each.key] >= self.size)
+        full = (each for each in open_ if unplaced[each.kind] >= self.size)
         return next(full, open_[0] if last and open_ else None)
 
     def _fill(self, batch: _Batch, waiting: list[_Running]) -> _Batch:
@@ -371,8 +377,18 @@ class Packer:
         self._spare.setdefault(batch.key, []).append(batch)
         batch.rows.clear()
 
-    @staticmethod
-    def _advance(running: _Running, reply: Reply | None, waiting: list[_Running], finished: deque[Outcome]) -> None:
+    def _kind(self, running: _Running) -> int:
+        """Return a number for a trace and shapes: of a hundred waiting, hashing those anew each time would show."""
+        if len(self._kinds) > _KINDS_KNOWN:  # two numbers for one kind are no fault: they only wait apart
+            self._kinds.clear()
+        kind = running.query.ask.trace, running.key
+        if kind not in self._kinds:
+            self._kinds[kind] = next(self._next_kind)
+        return self._kinds[kind]
+
+    def _advance(
+        self, running: _Running, reply: Reply | None, waiting: list[_Running], finished: deque[Outcome]
+    ) -> None:
         """Hand a program its reply and queue its next query, or its outcome."""
         job = running.job
         try:
@@ -384,6 +400,7 @@ class Packer:
         except SaliencyError as error:
             finished.append(Outcome(job.key, None, error))
         else:
+            running.kind = self._kind(running)
             # Whoever came first goes first, so that samples finish in order and few are alive at once.
             bisect.insort(waiting, running, key=lambda other: other.turn)
 
@@ -411,6 +428,7 @@ def _fits(running: _Running, batch: _Batch) -> bool:
 
 _NONE = np.empty(0)
 _SHAPES_KEPT = 4
+_KINDS_KNOWN = 1000
 _PIECE = 32_768
 _ALIVE = 2
 """How many batches' worth of samples may be under way at once."""

@@ -66,8 +66,9 @@ def _import() -> tuple[Any, Any]:
     with contextlib.ExitStack() as stack:
         if not verbose:
             stack.enter_context(_quiet())
-        # Only for the command: a notebook may want Keras's own use of them later.
-        for name in _UNNEEDED if "saliency_cli.cli.entry" in sys.modules else ():
+        # Only for the command and its workers: a notebook may want Keras's own use of them later.
+        ours = "saliency_cli.cli.entry" in sys.modules or "saliency_cli.engines.child" in sys.modules
+        for name in _UNNEEDED if ours else ():
             stack.enter_context(_hidden(name))
         import keras
         import tensorflow as tf
@@ -83,6 +84,18 @@ if keras.backend.backend() != "tensorflow":
     )
 
 
+def _set_threads(threads: int) -> None:
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(min(threads, 2))
+    except RuntimeError:  # for good, once TensorFlow has begun: a cluster's worker may have served another run
+        known = tf.config.threading.get_intra_op_parallelism_threads() or "all"
+        raise UsageError(
+            f"{threads} threads were asked for, and TensorFlow is at work in this process with {known}",
+            hint=f"--threads {known}" if known != "all" else "leave --threads out; or start the workers again",
+        ) from None
+
+
 def configure(threads: int | None, device: str | None) -> str:
     """Set the number of threads and choose the device; return the device's TensorFlow name.
 
@@ -90,8 +103,7 @@ def configure(threads: int | None, device: str | None) -> str:
     device this machine lacks.
     """
     if threads is not None:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(min(threads, 2))
+        _set_threads(threads)
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         # A process that takes the whole card leaves nothing for its neighbours.

@@ -26,12 +26,33 @@ COMMANDS = {
         "saliency_cli.cli.init:init",
         "Write a policy and a baseline, with limits from what the model measures now.",
     ),
+    "perturb": (
+        "saliency_cli.cli.perturb:perturb",
+        "Change inputs a little so that the model's answer changes: for testing your own model.",
+    ),
+    "maximize": (
+        "saliency_cli.cli.maximize:maximize",
+        "Make an input that raises a class, a channel, a unit or a layer.",
+    ),
+    "jacobian": (
+        "saliency_cli.cli.jacobian:jacobian",
+        "Write every output's derivative by every input, whole.",
+    ),
+    "hessian": (
+        "saliency_cli.cli.hessian:hessian",
+        "Measure how a target curves: H·v, the diagonal, the top eigenvalues.",
+    ),
+    "parameters": (
+        "saliency_cli.cli.parameters_command:parameters",
+        "Tell the gradient of a target or a loss by the model's weights, layer by layer.",
+    ),
     "inspect": ("saliency_cli.cli.inspect:inspect", "Show what a saved model takes, gives and is made of."),
     "methods": ("saliency_cli.cli.methods:methods", "List the attribution methods, or tell all about one."),
     "metrics": (
         "saliency_cli.cli.metrics:metrics",
         "List what can be measured, or tell all about one metric.",
     ),
+    "attacks": ("saliency_cli.cli.attacks:attacks", "List the attacks of `perturb`, or tell all about one."),
     "completion": ("saliency_cli.cli.completion:completion", "Print the completion script of a shell."),
 }
 

@@ -5,10 +5,10 @@ sample, a generator of queries as a method's is one of asks, and what is written
 `runs/studying.py` carries it through the inputs.
 """
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import IO, Any, ClassVar, NamedTuple, Protocol
 
 from saliency_cli.autodiff.packing import Query, Reply
 from saliency_cli.differentiable import Sample
@@ -24,10 +24,14 @@ from saliency_cli.targets import Target, resolve
 
 @dataclass(frozen=True, eq=False)
 class File:
-    """One file of a sample: its suffix with the dot, and its bytes or a finished file to be moved into its place."""
+    """One file of a sample: its suffix with the dot, and its bytes.
+
+    What is too large for memory is a function that writes it into an open file, or a finished file to be moved into
+    its place (best made in `study_files.folder_of(request)`: on one disk it is not written twice).
+    """
 
     suffix: str
-    data: bytes | Path
+    data: bytes | Path | Callable[[IO[bytes]], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +45,17 @@ class Findings:
 
 
 class Study(Protocol):
-    """The options of one command. `suffixes`: each kind of file it may write of a sample → its suffix.
+    """The options of one command.
 
     `sequential` says that a sample's points come one after another, so that a single sample is a batch of 1.
     """
 
     name: ClassVar[str]
-    suffixes: ClassVar[Mapping[str, str]]
+
+    @property
+    def suffixes(self) -> Mapping[str, str]:
+        """Each kind of file it may write of a sample → its suffix."""
+        ...
 
     @property
     def sequential(self) -> bool:
@@ -65,6 +73,21 @@ class Study(Protocol):
     def begin(self, prepared: Prepared) -> "Inquiry":
         """Bind the options to an open model. Raises `UsageError` or `ModelError` where they don't fit it."""
         ...
+
+
+class Whole(Study, Protocol):
+    """A study whose result is of all samples together. A run of it that is resumed asks about every sample again."""
+
+    @property
+    def totals(self) -> Mapping[str, str]:
+        """Each kind of file it may write of the whole run → its suffix; of two of one suffix `-o FILE` is one."""
+        ...
+
+
+def totals_of(study: Study) -> Mapping[str, str]:
+    """Return the kinds of file that a study names for its whole run, none where it isn't about that."""
+    found: Mapping[str, str] = getattr(study, "totals", {})
+    return found
 
 
 class Inquiry(Protocol):

@@ -1,26 +1,31 @@
 """A study carried through every input of a request: the inputs, batches, journal and manners of `compute`."""
 
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from saliency_cli.autodiff.packing import Query, Reply
+from saliency_cli.errors import InputError
 from saliency_cli.records import CountsRecord, ItemRecord, RunRecord
 from saliency_cli.runs.asides import Asides
 from saliency_cli.runs.carrying import carry
 from saliency_cli.runs.checking import like_before, require_one_stdin, require_place, require_some, stacked
-from saliency_cli.runs.destination import Destination, replacing, write_whole
+from saliency_cli.runs.destination import Destination
+from saliency_cli.runs.diagnosis import MEANINGS
 from saliency_cli.runs.engine import open_engine
 from saliency_cli.runs.feeding import Fed
-from saliency_cli.runs.journal import Journal, read_items
+from saliency_cli.runs.journal import read_items
+from saliency_cli.runs.ledger import Ledger
 from saliency_cli.runs.listening import Listener
 from saliency_cli.runs.planning import error_record
 from saliency_cli.runs.preparing import OpenEngine, Wanted, prepare
 from saliency_cli.runs.report import Report
 from saliency_cli.runs.request import ComputeRequest
 from saliency_cli.runs.sources import Source
-from saliency_cli.runs.study import File, Inquiry, Study
-from saliency_cli.runs.study_files import named, place, shown
+from saliency_cli.runs.study import File, Inquiry, Study, totals_of
+from saliency_cli.runs.study_files import named, place, shown, write_file
 from saliency_cli.runs.working import Work
 
 
@@ -38,7 +43,10 @@ def run_study(
     sources = study.sources(request)
     require_one_stdin(request)
     known = None if sources is None else [source.id for source in sources]
-    destination = place(request, study.name, study.suffixes, known)
+    totals = totals_of(study)
+    destination = place(request, study.name, study.suffixes, known, totals)
+    # One file of the whole run leaves none to its inputs, of which there may be many.
+    of_inputs = Destination("here", Path(), ()) if set(destination.formats) & set(totals) else destination
     require_place(request, destination, sources)
     require_some(sources)
     if request.dry_run:
@@ -55,26 +63,29 @@ def run_study(
     run = prepared.record()
     run.study, run.options, run.methods = study.name, study.options(), []
     run.settings = {**run.settings, "method": {}, study.name: run.options}
-    publisher = _Publisher(study, inquiry, destination)
+    publisher = _Publisher(study, inquiry, of_inputs)
     items: list[ItemRecord] = []
 
-    def work_with(journal: Journal | None) -> Work:
-        return Work(
-            prepared,
-            publisher,
-            journal,
-            listen,
-            Asides(prepared, None),
-            recorded=items.append if journal is None else lambda _: None,
-            program=lambda fed, _: inquiry.program(fed, prepared.truths.target(fed.id)),
-        )
+    def program(fed: Fed, _: Any) -> Generator[Query, Reply, Any]:
+        # In here, so that an input without a label fails alone.
+        return (yield from inquiry.program(fed, prepared.truths.target(fed.id)))
 
-    def conclude(run: RunRecord, work: Work) -> None:
-        done = read_items(destination.root) if work.journal is not None else iter(items)
-        for kind, file in inquiry.conclude(run, (item for item in done if item.status == "ok")).items():
+    def work_with(ledger: Ledger) -> Work:
+        if ledger.journal is None:
+            ledger.recorded = items.append
+        elif totals:
+            ledger.journal.begin_anew()
+        return Work(prepared, publisher, ledger, Asides(prepared, None), program=program)
+
+    def conclude(run: RunRecord, ledger: Ledger) -> None:
+        done = read_items(destination.root) if ledger.journal is not None else iter(items)
+        files = inquiry.conclude(run, (item for item in done if item.status == "ok"))
+        for kind, file in (shown(destination, files) if totals else files).items():
             name = f"{kind}{file.suffix}"
             run.files[kind] = name if destination.kind == "folder" else f"{study.name}.{name}"
-            _write(destination.path(run.files[kind]), file)
+            if destination.kind == "file" and totals:
+                run.files[kind] = destination.root.as_posix()
+            write_file(destination.path(run.files[kind]), file.data)
 
     return carry(prepared, run, destination, sources, listen, work_with, began=began, conclude=conclude)
 
@@ -89,6 +100,9 @@ class _Publisher:
 
     def publish(self, fed: Fed, found: Any, seconds: float, /) -> tuple[ItemRecord, bytes]:
         findings = self.inquiry.findings(fed, found)
+        if findings.flags and self.inquiry.prepared.request.strict:
+            reasons = "; ".join(MEANINGS[flag] for flag in findings.flags)
+            raise InputError(f"--strict: {reasons}", reason=findings.flags[0])
         record = ItemRecord(
             id=fed.id,
             status="ok",
@@ -98,20 +112,11 @@ class _Publisher:
             flags=[*(["preparing-guessed"] if fed.guessed else []), *findings.flags],
             seconds=seconds,
         )
+        beside: dict[str, File | str] = {**self.study.suffixes, **findings.files}
         for kind, file in shown(self.destination, findings.files).items():
-            record.files[kind] = named(self.destination, self.study.name, fed.id, kind, file.suffix, findings.files)
-            _write(self.destination.path(record.files[kind]), file)
+            record.files[kind] = named(self.destination, self.study.name, fed.id, kind, file.suffix, beside)
+            write_file(self.destination.path(record.files[kind]), file.data)
         return record, b""
-
-
-def _write(path: Path, file: File) -> None:
-    if isinstance(file.data, bytes):
-        write_whole(path, file.data)
-        return
-    with replacing(path) as taken, file.data.open("rb") as source:
-        while piece := source.read(1 << 20):
-            taken.write(piece)
-    file.data.unlink()
 
 
 def _planned(

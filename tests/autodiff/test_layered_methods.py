@@ -128,10 +128,26 @@ def test_score_cam_runs(model):
     assert found.values.min() >= 0
 
 
-CURVES = ("relu", "tanh", "gelu", "elu", "relu6", "softplus", "leaky_relu", "sigmoid")
+CURVES = ("relu", "tanh", "gelu", "elu", "relu6", "softplus", "leaky_relu", "sigmoid", "silu")
 
 
-@pytest.mark.parametrize("build", [nested_picture, *(partial(averaged, curve) for curve in CURVES)])
+def through(*layers):
+    x = y = keras.Input(SHAPE)
+    for layer in layers:
+        y = layer(y)
+    return seeded(keras.Model(x, L.Dense(3)(L.GlobalAveragePooling2D()(y))))
+
+
+ADDING = {
+    "layer norm": lambda: through(
+        L.Conv2D(4, 3), L.LayerNormalization(epsilon=0.5), L.Conv2D(4, 3, activation="silu")
+    ),
+    "transposed": lambda: through(L.Conv2D(4, 3), L.Conv2DTranspose(4, 3, strides=2, activation="relu")),
+    "groups": lambda: through(L.Conv2D(4, 3), L.Conv2D(6, 3, groups=2, activation="tanh")),
+}
+
+
+@pytest.mark.parametrize("build", [nested_picture, *(partial(averaged, curve) for curve in CURVES), *ADDING.values()])
 @pytest.mark.parametrize("form", ["paper", "signed"])
 def test_fullgrad_adds_up(build, form):
     model = build()
@@ -156,9 +172,40 @@ def test_fullgrad_of_one_convolution():
     assert found.record.details["placeless"] == pytest.approx(float(end[0]), rel=1e-5)
 
 
+def test_fullgrad_of_a_sum_of_rows():
+    """Where the batch is 1, Keras adds a row by BiasAdd: then the bias depends on the input as well."""
+    x = keras.Input((5, 3))
+    model = seeded(keras.Model(x, L.Dense(3)(L.LSTM(4, unroll=True)(x))))
+    for batch_size in (1, 8):
+        found = sal.wrap(model).attribute(drawn(5, 3), method="fullgrad", target=2, batch_size=batch_size)
+        assert abs(found.record.details["completeness_gap"]) < 1e-6
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_fullgrad_of_a_volume(channels):
+    """Its channels are told by the maps: of one convolution, s = Σ w·(k∗x + b)."""
+    x = keras.Input((4, 4, 4, channels))
+    model = seeded(keras.Model(x, L.Dense(1)(L.Flatten()(L.Conv3D(2, 1)(x)))))
+    given = drawn(4, 4, 4, channels)
+    found = sal.wrap(model).attribute(given, method="fullgrad", target=0, options={"form": "signed"})
+    (kernel, bias), (dense, _) = (layer.get_weights() for layer in model.layers if layer.get_weights())
+    ahead = dense.reshape(4, 4, 4, 2)
+    expected = (given * (ahead @ kernel[0, 0, 0].T)).sum(-1) + ahead @ bias
+    np.testing.assert_allclose(found.values.sum(-1), expected, rtol=1e-4, atol=1e-5)
+
+
+class TwoResults(L.Layer):
+    def call(self, x):
+        @tf.custom_gradient
+        def both(y):
+            return (y, y + 1), lambda a, b: a + b
+
+        return both(x)[1]
+
+
 def test_fullgrad_refuses_what_it_cannot_tell():
     with pytest.raises(InputError, match="with a gradient of its own"):
-        sal.wrap(averaged("silu")).attribute(X, method="fullgrad")
+        sal.wrap(through(L.Conv2D(4, 3), TwoResults())).attribute(X, method="fullgrad")
     x = keras.Input((6, 2))
     loop = seeded(keras.Model(x, L.Dense(2)(L.GRU(3)(x))))
     with pytest.raises(ModelError, match="what the operation"):

@@ -6,6 +6,7 @@ from asking import compiled
 from rule_nets import L, by_rule, inputs, pictures, seeded, stacked
 from test_rules_add_up import gated, transformer
 
+from saliency_cli.autodiff import calls
 from saliency_cli.autodiff.runtime import keras, tf
 from saliency_cli.differentiable import Trace
 from saliency_cli.errors import ModelError, UsageError
@@ -19,6 +20,7 @@ def refused(model, rule, reason, words, error=ModelError, references=()):
         by_rule(model, x, rule, references)
     assert caught.value.reason == reason
     assert caught.value.hint
+    return caught.value.hint
 
 
 @pytest.mark.parametrize("form", ["guided", "deconvnet"])
@@ -41,24 +43,44 @@ def test_a_loop_without_relus_is_no_matter_to_guiding():
 
 
 def test_relus_inside_a_call_can_not_be_guided():
-    class Called(L.Layer):
-        def call(self, x):
-            return tf.function(lambda y: tf.nn.relu(y))(x)
-
     model = stacked((5,), L.Dense(4, "relu"), Called(), L.Dense(3))
-    refused(model, "guided", "hidden-operations", "inside .*PartitionedCall")
+    assert "unroll" not in refused(model, "guided", "hidden-operations", "inside .*PartitionedCall")
+
+
+def refused_by_rule(model, rule, words):
+    references = [np.float32(0)] if rule == "deeplift" else []
+    return refused(model, rule, "hidden-operations", words, references=references)
 
 
 @pytest.mark.parametrize("rule", [RELEVANCE, "deeplift"])
 def test_loops_have_no_rule(rule):
-    model = stacked((5, 3), L.LSTM(4), L.Dense(3))
-    references = [np.float32(0)] if rule == "deeplift" else []
-    refused(model, rule, "hidden-operations", "can't look into While", references=references)
+    hint = refused_by_rule(stacked((5, 3), L.LSTM(4), L.Dense(3)), rule, "can't look into While .* a loop hides")
+    assert "unroll=True" in hint
+
+
+class Called(L.Layer):
+    def call(self, x):
+        return tf.function(lambda y: tf.nn.relu(y))(x)
+
+
+@pytest.mark.parametrize("rule", [RELEVANCE, "deeplift"])
+def test_calls_have_no_rule(rule):
+    hint = refused_by_rule(stacked((5,), L.Dense(4), Called(), L.Dense(3)), rule, "PartitionedCall .* a call hides")
+    assert "unroll" not in hint
+    assert "integrated-gradients" in hint
+
+
+@pytest.mark.parametrize("rule", [RELEVANCE, "deeplift"])
+def test_a_convolution_that_only_xla_can_do_is_told_as_that(rule, monkeypatch):
+    monkeypatch.setattr(calls, "_tried", lambda *_: False)
+    model = stacked((6, 6, 4), L.Conv2D(4, 3, groups=2), L.GlobalAveragePooling2D(), L.Dense(3))
+    hint = refused_by_rule(model, rule, "a convolution in groups.* as a compiled whole")
+    assert "unroll" not in hint
 
 
 @pytest.mark.parametrize(
     ("build", "words"),
-    [(transformer, "Mul .*layer_normalization"), (gated, "Mul .*multiply"),
+    [(transformer, "Mul .*layer_normalization.* a gate, attention or a norm"), (gated, "Mul .*multiply"),
      (lambda: stacked((5,), L.Dense(4, "softmax"), L.Dense(3)), "Softmax")],
 )  # fmt: skip
 def test_gates_norms_and_attention_have_no_relevance(build, words):

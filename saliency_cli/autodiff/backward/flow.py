@@ -6,11 +6,14 @@ from functools import cached_property
 from typing import Any
 
 from saliency_cli.autodiff.backward.kinds import SHAPES
+from saliency_cli.autodiff.calls import is_compiled_convolution
 from saliency_cli.autodiff.runtime import tf
 from saliency_cli.errors import ModelError
 
 Tensor = Any
 Operation = Any
+
+WITHOUT_RULES = "a method without a rule: integrated-gradients, expected-gradients, smoothgrad"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +63,18 @@ class Flow:
     def require_in_sight(self, what: str) -> None:
         """Raise `ModelError` where operations on the way hide in a loop, a branch or a call."""
         for operation in self.operations:
-            if has_inside(operation):
+            if is_compiled_convolution(operation):
                 raise ModelError(
-                    f"{what} can't look into {operation.type} ('{operation.name}'): a loop, a branch or a call hides "
-                    "its operations",
-                    hint="save recurrent layers with unroll=True, or use a method without a rule (gradient, "
-                    "integrated-gradients)",
+                    f"{what} can't look into '{operation.name}': a convolution in groups, or of channels first, that "
+                    "TensorFlow computes on this device as a compiled whole (XLA) only",
+                    hint=WITHOUT_RULES,
+                    reason="hidden-operations",
+                )
+            if has_inside(operation):
+                hiding, hint = hidden_by(operation)
+                raise ModelError(
+                    f"{what} can't look into {operation.type} ('{operation.name}'): {hiding} hides its operations",
+                    hint=hint,
                     reason="hidden-operations",
                 )
 
@@ -84,6 +93,14 @@ class Flow:
 def has_inside(operation: Operation) -> bool:
     """Whether an operation calls a function of its own: a loop, a branch, a call."""
     return any(attribute.type == "func" or attribute.type == "list(func)" for attribute in operation.op_def.attr)
+
+
+def hidden_by(operation: Operation) -> tuple[str, str]:
+    """Return what hides operations in one of them, and what to do about it."""
+    for part, what in {"While": "a loop", "If": "a branch", "Case": "a branch"}.items():
+        if operation.type.endswith(part):
+            return what, ("save recurrent layers with unroll=True, or " if part == "While" else "") + WITHOUT_RULES
+    return "a call", WITHOUT_RULES
 
 
 def twins(flow: Flow, end: Tensor) -> Mapping[str, Tensor]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from saliency_cli.autodiff.backward.flow import Flow
+from saliency_cli.autodiff.backward.flow import WITHOUT_RULES, Flow
 from saliency_cli.autodiff.runtime import tf
 from saliency_cli.errors import ModelError
 
@@ -75,10 +75,10 @@ def pulled_by_input(
             yield operation.inputs[i], part
 
 
-def no_rule(what: str, operation: Operation) -> ModelError:
-    """Return the refusal of an operation that a rule says nothing about."""
+def no_rule(what: str, operation: Operation, being: str = "") -> ModelError:
+    """Return the refusal of an operation that a rule says nothing about. `being`: what that is to a model."""
     return ModelError(
-        f"{what} has no rule for the operation {operation.type} ('{operation.name}')",
-        hint="a method that needs no rule: integrated-gradients, expected-gradients, smoothgrad",
+        f"{what} has no rule for the operation {operation.type} ('{operation.name}'){being and ', '}{being}",
+        hint=WITHOUT_RULES,
         reason="no-rule",
     )

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
-from saliency_cli.autodiff.backward.flow import Flow, has_inside
+from saliency_cli.autodiff.backward.flow import Flow, has_inside, hidden_by
 from saliency_cli.autodiff.backward.kinds import OTHER_ACTIVATIONS
 from saliency_cli.autodiff.backward.ruled import Pulled, Way, counted
 from saliency_cli.autodiff.runtime import tf
@@ -70,10 +70,11 @@ def _require_in_sight(flow: Flow, form: str) -> None:
     for operation in flow.operations:
         inside = {found.type for name in _called(operation) for found in _body(graph, name)}
         if inside & set(_RELUS):
+            what, hint = hidden_by(operation)
             raise ModelError(
-                f"{form} can't reach the ReLUs inside {operation.type} ('{operation.name}'): a loop, a branch or a "
-                "call keeps its own derivative",
-                hint="save recurrent layers with unroll=True",
+                f"{form} can't reach the ReLUs inside {operation.type} ('{operation.name}'): {what} keeps its own "
+                "derivative",
+                hint=hint,
                 reason="hidden-operations",
             )
 

@@ -95,10 +95,10 @@ class _Relevance:
             yield from pulled_by_input(self.flow, operation, arriving)
         elif (change := scale_and_shift(self.flow, operation)) is not None:
             yield self._scaled(operation, relevance, *change)
-        elif kind in SUMS or kind == "Sub":
+        elif kind in SUMS or kind in ("Sub", "BiasAdd"):  # Keras adds two rows so where the batch is 1
             yield from self._sum(operation, relevance)
         else:
-            raise no_rule("relevance propagation", operation)
+            raise no_rule("relevance propagation", operation, _being(self.flow, operation))
 
     def _rule_of(self, product: Product) -> Name:
         own: Name = self.rule.dense if product.operation.type in DENSE else self.rule.convolution
@@ -133,3 +133,10 @@ class _Relevance:
         out = operation.outputs[0]
         kept = (out - shift) * tf.math.divide_no_nan(relevance, stabilised(out, self.rule.epsilon))
         return x, kept
+
+
+def _being(flow: Flow, operation: Operation) -> str:
+    """Say what a product of data with data is in a model: relevance has no rule for who of the two earned it."""
+    if operation.type not in (*DENSE, "Mul") or len(flow.carried(operation)) < 2:
+        return ""
+    return "a product of two values that both depend on the input: a gate, attention or a norm"

@@ -22,12 +22,16 @@ def import_recorded(graph_def: Any, given: Mapping[str, Tensor], wanted: Sequenc
     Inside a traced graph only. Operations are recorded in the order of their making, which is one in
     which each comes after its inputs.
     """
-    from tensorflow.python.eager import record  # the tape's own record has no public name
+    from tensorflow.python.eager import context, record  # neither these nor the tape's own record has a public name
 
     graph = tf.compat.v1.get_default_graph()
     before = len(graph.get_operations())
+    named = newly_named(graph_def)
+    # The import tells the graph of the bodies of loops, and a forward pass alone nobody else: it couldn't be run.
+    for function in named.library.function:
+        context.context().add_function_def(function)
     tensors: list[Tensor] = tf.graph_util.import_graph_def(
-        newly_named(graph_def), input_map=dict(given), return_elements=list(wanted), name="model"
+        named, input_map=dict(given), return_elements=list(wanted), name="model"
     )
     for operation in graph.get_operations()[before:]:
         if operation.inputs and operation.outputs:

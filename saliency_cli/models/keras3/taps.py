@@ -23,12 +23,17 @@ NOTHING: Mapping[str, Tensor] = {}
 
 def layer_paths(model: Any) -> dict[str, Any]:
     """Return every layer below a model by its path, outer layers first; a shared layer appears once."""
+    return {path: part for path, part in _parts(model).items() if isinstance(part, keras.layers.Layer)}
+
+
+def _parts(model: Any) -> dict[str, Any]:
+    """Return layers, and operations that a functional model was written with (`x + y`), by path."""
     found: dict[str, Any] = {}
     seen = {id(model)}
 
     def walk(parent: Any, prefix: str) -> None:
         # A subclassed model or wrapper keeps its layers as attributes; Keras tracks them all in `_layers`.
-        for layer in getattr(parent, "layers", None) or parent._layers:
+        for layer in getattr(parent, "operations", None) or getattr(parent, "layers", None) or parent._layers:
             if id(layer) in seen or isinstance(layer, keras.layers.InputLayer):
                 continue
             seen.add(id(layer))
@@ -36,7 +41,8 @@ def layer_paths(model: Any) -> dict[str, Any]:
             while path in found:
                 path += "'"
             found[path] = layer
-            walk(layer, f"{path}/")
+            if isinstance(layer, keras.layers.Layer):
+                walk(layer, f"{path}/")
 
     walk(model, "")
     return found
@@ -45,8 +51,9 @@ def layer_paths(model: Any) -> dict[str, Any]:
 def describe_layers(model: Any) -> tuple[Layer, ...]:
     """Return the layers of a model with the weights each holds itself, not its inner layers'."""
     described = []
-    for path, layer in layer_paths(model).items():
-        own = sum(_size(variable) for variable in (*layer._trainable_variables, *layer._non_trainable_variables))
+    for path, layer in _parts(model).items():
+        own = sum(_size(variable) for variable in getattr(layer, "_trainable_variables", ()))
+        own += sum(_size(variable) for variable in getattr(layer, "_non_trainable_variables", ()))
         described.append(Layer(path, type(layer).__name__, own))
     return tuple(described)
 
@@ -171,7 +178,7 @@ def forward(model: Any, structure: Any, output_names: tuple[str, ...]) -> Any:
             stack.enter_context(_substituted(model, given))
             if fold:
                 stack.enter_context(folding(paths, done))
-            stack.enter_context(tapped(paths, kept, placed))
+            stack.enter_context(tapped(_parts(model), kept, placed))
             stack.enter_context(_full_precision(model))
             result = model(arguments, training=False)
         tensors = [t for t in keras.tree.flatten(result) if tf.is_tensor(t)]

@@ -43,8 +43,16 @@ def _own(layer: Any) -> list[Variable]:
 
 def owned_weights(model: Any, paths: Mapping[str, Any]) -> tuple[Weight, ...]:
     """Return the weights of a model that can be given other values."""
+    trained = {id(variable) for variable in model.trainable_weights}
     return tuple(
-        Weight(name, layer, tuple(variable.shape), tf.as_dtype(variable.dtype).name, _reader(variable))
+        Weight(
+            name,
+            layer,
+            tuple(variable.shape),
+            tf.as_dtype(variable.dtype).name,
+            _reader(variable),
+            trainable=id(variable) in trained,
+        )
         for name, (layer, variable) in named_variables(model, paths).items()
     )
 

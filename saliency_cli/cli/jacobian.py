@@ -1,0 +1,58 @@
+"""`saliency jacobian`: every output's derivative by every input."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from saliency_cli.cli import study
+from saliency_cli.cli.compute_options import own_option
+from saliency_cli.cli.parameters import Choice, SectionCommand
+
+if TYPE_CHECKING:
+    from saliency_cli.records import ItemRecord
+
+
+class JacobianCommand(SectionCommand):
+    """The layout of `saliency jacobian --help`."""
+
+    sections = study.SECTIONS
+    examples = (
+        ("saliency jacobian model.keras cat.png", "every class by every pixel: cat.jacobian.npz and a picture"),
+        ("saliency jacobian model.keras photos/ -o out --classes cat,dog,7", "rows of three classes, a folder"),
+        ("saliency jacobian model.keras x.npy --output-name mask --mode forward", "a column at a time"),
+    )
+
+
+@click.command(cls=JacobianCommand)
+@study.study_options(
+    own_option("--output-name", "outputs", multiple=True, metavar="NAME", show_default="all",
+               help="An output to differentiate; repeat for several."),
+    own_option("--classes", "classes", multiple=True, metavar="CLASS[,CLASS…]", show_default="every value",
+               help="Rows for these classes alone, by name or index; of an output with places the mean over them."),
+    own_option("--mode", "mode", type=Choice(("auto", "forward", "reverse")), default="auto",
+               help="A column at a time, a row at a time, or whichever is cheaper for the shape."),
+    without=("target", "output_name", "loss", "label", "labels"),
+)  # fmt: skip
+@click.pass_context
+def jacobian(context: click.Context, /, **given: Any) -> int:
+    """Write every output's derivative by every input, whole.
+
+    The arrays go into an .npz with named axes; a picture shows a heat map for each class.
+    """
+    classes = tuple(name.strip() for text in given.pop("classes") for name in text.split(",") if name.strip())
+    mode = given.pop("mode")
+
+    def build() -> Any:
+        from saliency_cli.studies.jacobian import Jacobians
+
+        return Jacobians(classes, mode)
+
+    return study.run(context, {**given, "target": "all", "label": None, "labels": None}, build, _told)
+
+
+def _told(record: "ItemRecord") -> str:
+    pairs = record.results.get("pairs") or []
+    shapes = ", ".join("×".join(map(str, pair.shape)) for pair in pairs[:2])
+    more = f" +{len(pairs) - 2}" if len(pairs) > 2 else ""
+    norm = record.results.get("norm")
+    return f"{shapes}{more}" + ("" if norm is None else f" |J| {norm:.3g}")
