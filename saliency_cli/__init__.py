@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 _MODULES = {
     **dict.fromkeys(("Attribution", "SaliencyModel", "attribute", "load", "wrap"), "saliency_cli.api"),
     **dict.fromkeys(("check", "compare", "evaluate"), "saliency_cli.judging"),
+    **dict.fromkeys(("hessian", "jacobian", "maximize", "parameters", "perturb"), "saliency_cli.deriving"),
 }
 __all__ = [
     "Attribution",
@@ -26,12 +27,18 @@ __all__ = [
     "check",
     "compare",
     "evaluate",
+    "hessian",
+    "jacobian",
     "load",
+    "maximize",
+    "parameters",
+    "perturb",
     "wrap",
 ]
 
 if TYPE_CHECKING:
     from saliency_cli.api import Attribution, SaliencyModel, attribute, load, wrap
+    from saliency_cli.deriving import hessian, jacobian, maximize, parameters, perturb
     from saliency_cli.judging import check, compare, evaluate
 
 

@@ -23,6 +23,7 @@ from saliency_cli.records import MapRecord, PredictionRecord
 from saliency_cli.rendering.view import View
 from saliency_cli.runs.attributing import Attributor, Found, open_attributor
 from saliency_cli.runs.checking import ONE_BY_ONE
+from saliency_cli.runs.engine import Engine, compile_engine
 from saliency_cli.runs.request import ComputeRequest
 
 if TYPE_CHECKING:
@@ -118,6 +119,20 @@ class SaliencyModel:
         return tuple(output.name for output in self._model.outputs)
 
     @cached_property
+    def _engines(self) -> dict[Any, Engine]:
+        return {}
+
+    def compiled(self, request: ComputeRequest, *, single: bool) -> Engine:
+        """Return the model compiled for what a request asks of it, once for each output, space, loss and batch size.
+
+        `single`: a sample is one evaluation. Raises `UsageError` and `ModelError`.
+        """
+        key = (request.output_name, request.space, request.loss, request.batch_size, single, request.by_weights)
+        if key not in self._engines:
+            self._engines[key] = compile_engine(self._model, self._device, request, single=single)
+        return self._engines[key]
+
+    @cached_property
     def _attributors(self) -> dict[Any, Attributor]:
         return {}
 
@@ -139,6 +154,9 @@ class SaliencyModel:
         seed: int = 0,
         batch_size: int | None = None,
         fold: str = "auto",
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        clip_global_norm: float | None = None,
         metrics: str | Sequence[str] = (),
         mask: Array | None = None,
         reference: Attribution | None = None,
@@ -164,6 +182,9 @@ class SaliencyModel:
             batch_size: pin the batch shape.
             fold: `yes` or `no`: whether batch normalisation is folded into the convolution before it (`auto`: where
                 a method evaluates more than once; the weights of a wrapped model may change, and are never folded).
+            clip_norm: shorten each input's map to this length where it is longer: v·min(1, N/‖v‖).
+            clip_value: clip every value of the map to ± this.
+            clip_global_norm: shorten the maps of all inputs together, as one vector, to this length.
             metrics: names of `saliency metrics`, with options as `name:key=value,…`.
             mask: where the object is, for metrics of place: boolean, the map's rows and columns.
             reference: another attribution of the same sample, for metrics that compare two maps.
@@ -196,6 +217,9 @@ class SaliencyModel:
             resize=cast(Any, resize),
             reduce=cast(Any, reduce),
             seed=seed,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+            clip_global_norm=clip_global_norm,
             metrics=(metrics,) if isinstance(metrics, str) else tuple(metrics),
             valid_range=valid_range,
         )

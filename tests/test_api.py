@@ -340,6 +340,7 @@ def test_what_is_public():
     assert set(sal.__all__) == {
         *("Attribution", "SaliencyModel", "__version__", "attribute", "load", "wrap"),
         *("check", "compare", "evaluate"),
+        *("hessian", "jacobian", "maximize", "parameters", "perturb"),
     }
     assert all(getattr(sal, name).__doc__ for name in sal.__all__ if name != "__version__")
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
