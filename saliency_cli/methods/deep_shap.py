@@ -26,8 +26,8 @@ import numpy as np
 from msgspec import Meta
 
 from saliency_cli.completeness import completeness
-from saliency_cli.differentiable import Attributing, Explanation, Reduce, Sample
-from saliency_cli.methods.deeplift import compared, numbers
+from saliency_cli.differentiable import Attributing, Explanation, Reduce, Sample, Trace
+from saliency_cli.methods.deeplift import RESCALE, compared, numbers
 from saliency_cli.references import references_of, require_references
 
 __all__ = ["DeepShap"]
@@ -44,6 +44,7 @@ class DeepShap:
     reduce: ClassVar[Reduce] = "sum"
     unit: ClassVar[str] = "target"
     signed: ClassVar[bool] = True
+    traces: ClassVar[tuple[Trace]] = (RESCALE,)
 
     def __post_init__(self) -> None:
         require_references(self.baselines)

@@ -33,6 +33,8 @@ from saliency_cli.differentiable import Answer, Arrays, Ask, Attributing, Explan
 
 __all__ = ["Deeplift"]
 
+RESCALE = Trace(rule="deeplift")
+
 
 @dataclass(frozen=True)
 class Deeplift:
@@ -46,6 +48,7 @@ class Deeplift:
     reduce: ClassVar[Reduce] = "sum"
     unit: ClassVar[str] = "target"
     signed: ClassVar[bool] = True
+    traces: ClassVar[tuple[Trace]] = (RESCALE,)
 
     def attribute(self, sample: Sample) -> Attributing:
         """Ask once, for the multipliers between sample and reference."""
@@ -71,7 +74,7 @@ def compared(sample: Sample, references: list[Arrays]) -> Ask:
         for name in sample.floating:
             np.copyto(out[against(0, name)], references[i][name], casting="same_kind")
 
-    return Ask(n, point, np.full(n, 1 / n), each=n > 1, trace=Trace(rule="deeplift"), references=1)
+    return Ask(n, point, np.full(n, 1 / n), each=n > 1, trace=RESCALE, references=1)
 
 
 def numbers(answer: Answer) -> dict[str, float]:

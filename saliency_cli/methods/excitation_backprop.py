@@ -8,7 +8,8 @@ Definition
 
 When it misleads
     All that excites a unit counts and nothing that inhibits it, so maps of two classes are much alike. Activations
-    are taken for excitement, as with ReLUs; negative inputs count where negative weights make them excite.
+    are taken for excitement, as with ReLUs; negative inputs count where negative weights make them excite. What
+    reaches a unit that nothing excites is lost: see the gap.
 
 Source
     Zhang, Lin, Brandt, Shen, Sclaroff 2016, Top-down Neural Attention by Excitation Backprop, arXiv:1608.00507,
@@ -21,7 +22,7 @@ Differs from
 from dataclasses import dataclass
 from typing import ClassVar
 
-from saliency_cli.differentiable import Attributing, Reduce, Sample
+from saliency_cli.differentiable import Attributing, Reduce, Sample, Trace
 from saliency_cli.methods.lrp_epsilon import relevance
 
 __all__ = ["ExcitationBackprop"]
@@ -35,7 +36,8 @@ class ExcitationBackprop:
     unit: ClassVar[str] = "target's share"
     signed: ClassVar[bool] = True
 
+    traces: ClassVar[tuple[Trace]] = (Trace(rule="lrp:dense=zplus,convolution=zplus,biases=false,start=one"),)
+
     def attribute(self, sample: Sample) -> Attributing:
         """Ask once, by the rule."""
-        rule = "lrp:dense=zplus,convolution=zplus,biases=false,start=one"
-        return (yield from relevance(sample, rule, whole=1.0))
+        return (yield from relevance(sample, self.traces[0], whole=1.0))

@@ -34,7 +34,7 @@ from msgspec import Meta
 from saliency_cli.differentiable import Array, Ask, Attributing, Explanation, Reduce, Sample, Trace
 from saliency_cli.errors import InputError
 from saliency_cli.layering import require_fitting, resized
-from saliency_cli.layout import channel_axis, is_table, places
+from saliency_cli.layout import is_table, places
 
 __all__ = ["FullGrad"]
 
@@ -50,6 +50,7 @@ class FullGrad:
     ] = "paper"
 
     reduce: ClassVar[Reduce] = "mean"
+    traces: ClassVar[tuple[Trace]] = (Trace(gradient=False, biases=True),)
 
     @property
     def unit(self) -> str:
@@ -65,23 +66,16 @@ class FullGrad:
         """Ask for the gradient, then for what the model's constants contribute."""
         (name,) = _one_input(sample)
         unperturbed = yield sample.itself()
-        trace = Trace(gradient=False, biases=True)
-        answer = yield Ask(1, lambda _, out: sample.write(out), np.ones(1), trace=trace)
+        answer = yield Ask(1, lambda _, out: sample.write(out), np.ones(1), trace=self.traces[0])
         own = {name: unperturbed.gradients[name] * sample.inputs[name] for name in sample.floating}
         details = _require_complete(own, answer.activations, float(unperturbed.values[0]))
-        at, channels = places(sample, name), channel_axis(sample, name)
+        maps = {path: found for path, found in answer.activations.items() if found.ndim > 1}
+        at = _places(sample, name, {path: found.shape[:-1] for path, found in maps.items()})
+        channels = next((axis for axis in range(sample.inputs[name].ndim) if axis not in at), None)
         sizes = [sample.inputs[name].shape[axis] for axis in at]
         total = self._input_plane(own[name], channels)
-        for path, found in answer.activations.items():
-            if found.ndim > 1:
-                if require_fitting(sample, path, found.shape[:-1], (name,))[name] != at:
-                    raise InputError(
-                        f"fullgrad: what '{path}' adds lies over {found.ndim - 1} axes of places, and the input "
-                        f"'{name}' has {len(at)}",
-                        hint="integrated-gradients, which also sums to the target",
-                        reason="no-places",
-                    )
-                total = total + resized(self._plane(found, sizes), sizes)
+        for found in maps.values():
+            total = total + resized(self._plane(found, sizes), sizes)
         whole = total if channels is None else np.expand_dims(total, channels)
         if self.form == "signed" and channels is not None:
             whole = whole / sample.inputs[name].shape[channels]
@@ -110,6 +104,21 @@ def _one_input(sample: Sample) -> tuple[str]:
             reason="no-places",
         )
     return (sample.floating[0],)
+
+
+def _places(sample: Sample, name: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """Return the input's axes that the maps' axes of places lie over. Raises `InputError` where they don't."""
+    at = None
+    for path, shape in shapes.items():
+        fitting = require_fitting(sample, path, shape, (name,))[name]
+        if at not in (None, fitting):
+            raise InputError(
+                f"fullgrad: what '{path}' adds lies over {len(shape)} axes of places, others over {len(at or ())}",
+                hint="integrated-gradients, which also sums to the target",
+                reason="no-places",
+            )
+        at = fitting
+    return places(sample, name) if at is None else at
 
 
 def _require_complete(own: Mapping[str, Array], biases: Mapping[str, Array], value: float) -> dict[str, float]:

@@ -49,10 +49,14 @@ class GuidedBackprop:
     unit: ClassVar[str] = "target per unit of input, of what rises only"
     signed: ClassVar[bool] = True
 
+    @property
+    def traces(self) -> tuple[Trace]:
+        """What it asks by."""
+        return (Trace(rule=f"guided:form={self.form}"),)
+
     def attribute(self, sample: Sample) -> Attributing:
         """Ask once, by the rule."""
-        trace = Trace(rule=f"guided:form={self.form}")
-        answer = yield Ask(1, lambda _, out: sample.write(out), np.ones(1), trace=trace)
+        answer = yield Ask(1, lambda _, out: sample.write(out), np.ones(1), trace=self.traces[0])
         details = {name: float(number) for name, number in answer.activations.items()}
         values = {name: np.asarray(g, np.float32) for name, g in answer.gradients.items()}
         return Explanation(values, details, ("unpatched-activations",) if details.get("unpatched") else ())

@@ -20,7 +20,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from saliency_cli.differentiable import Attributing, Explanation, Reduce, Sample
+from saliency_cli.differentiable import Attributing, Explanation, Reduce, Sample, Trace
 from saliency_cli.layering import AUTO, Join, Layer
 from saliency_cli.methods.grad_cam import GradCam
 from saliency_cli.methods.guided_backprop import GuidedBackprop
@@ -38,6 +38,7 @@ class GuidedGradCam:
     reduce: ClassVar[Reduce] = "max"
     unit: ClassVar[str] = "target times target per unit of input"
     signed: ClassVar[bool] = True
+    traces: ClassVar[tuple[Trace]] = GuidedBackprop().traces
 
     def attribute(self, sample: Sample) -> Attributing:
         """Ask for both maps."""

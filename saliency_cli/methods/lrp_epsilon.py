@@ -95,18 +95,23 @@ class LrpEpsilon:
     unit: ClassVar[str] = "target"
     signed: ClassVar[bool] = True
 
-    def attribute(self, sample: Sample) -> Attributing:
-        """Ask once, by the rule."""
+    @property
+    def traces(self) -> tuple[Trace]:
+        """What it asks by."""
         rule = (
             f"lrp:dense={self.dense},convolution={self.convolution},first={self.first},epsilon={self.epsilon},"
             f"gamma={self.gamma},alpha={self.alpha},biases={str(self.biases).lower()}"
         )
+        return (Trace(rule=rule),)
+
+    def attribute(self, sample: Sample) -> Attributing:
+        """Ask once, by the rule."""
         box = (self.low, self.high) if self.first == "zbox" else ()
-        return (yield from relevance(sample, rule, box))
+        return (yield from relevance(sample, self.traces[0], box))
 
 
-def relevance(sample: Sample, rule: str, box: tuple[str, ...] = (), *, whole: float | None = None) -> Attributing:
-    """Ask for relevance by a rule's text.
+def relevance(sample: Sample, trace: Trace, box: tuple[str, ...] = (), *, whole: float | None = None) -> Attributing:
+    """Ask for relevance by a trace with a rule.
 
     `box`: the baselines at the edges of the input's values. `whole`: what was shared out, where not the target.
     """
@@ -118,7 +123,7 @@ def relevance(sample: Sample, rule: str, box: tuple[str, ...] = (), *, whole: fl
             for name in sample.floating:
                 np.copyto(out[against(k, name)], edge[name], casting="same_kind")
 
-    answer = yield Ask(1, point, np.ones(1), trace=Trace(rule=rule), references=len(edges))
+    answer = yield Ask(1, point, np.ones(1), trace=trace, references=len(edges))
     values = {name: np.asarray(r, np.float32) for name, r in answer.gradients.items()}
     shared = float(answer.values[0]) if whole is None else whole
     details, flags = completeness(values, shared, flag="shares-gap")

@@ -12,8 +12,11 @@ Definition
 
 When it misleads
     φ is a conditional mean, not a share: it is not near zero where nothing matters, but near the mean
-    of s over masks, and the noise of too few masks is proportional to that. With logits (the default
-    target) `difference` has far less noise; only differences between places of one map mean anything.
+    of s over masks, and the noise of too few masks is proportional to that. Only differences between places of
+    one map mean anything. The paper's s is a probability; a logit (the default target) is mostly negative under
+    masks, and then so is the map, nearly everywhere: what matters is where it is nearest to zero, and a picture or
+    a metric that reads |φ| has it upside down (the flag `below-zero`). `--space probability` gives the paper's
+    map, `-p form=difference` one around zero, with far less noise.
 
 Source
     Petsiuk, Das, Saenko 2018, RISE: Randomized Input Sampling for Explanation of Black-box Models,
@@ -83,7 +86,8 @@ class Rise:
         mean = total / self.draws
         maps = {name: self._folded(weighted[name], covered[name], first, mean) for name in sample.floating}
         values = {name: np.array(np.broadcast_to(maps[name], sample.inputs[name].shape)) for name in maps}
-        return Explanation(values, {"mean_value": first + mean})
+        below = self.form != "difference" and all(np.quantile(found, 0.95) < 0 for found in maps.values())
+        return Explanation(values, {"mean_value": first + mean}, ("below-zero",) if below else ())
 
     def _folded(self, weighted: Array, covered: Array, first: float, mean: float) -> Array:
         """Return φ from Σ (s − first) M and Σ M, with `mean` the mean of s − first."""

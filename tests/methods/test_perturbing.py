@@ -352,6 +352,23 @@ def test_the_mean_of_a_constant_is_the_constant():
     np.testing.assert_allclose(mean, 1.5, atol=0.15)
 
 
+@pytest.mark.parametrize(("form", "flags"), [("expectation", ("below-zero",)), ("difference", ())])
+def test_a_map_of_means_below_zero_is_flagged(form, flags):
+    """As with logits: what raises the target most is then nearest to zero."""
+    bright = np.zeros((8, 8, 1), np.float32)
+    bright[2:4, 2:4] = 1
+
+    def logit(arrays):
+        return float(arrays["x"].sum()) - 20.0, {"x": np.ones_like(arrays["x"])}
+
+    found = explained("rise", logit, sample_of(x=bright), draws=500, form=form)
+    assert found.flags == flags
+    inside, outside = found.values["x"][2:4, 2:4].mean(), found.values["x"][5:, 5:].mean()
+    assert inside > outside
+    assert (abs(inside) > abs(outside)) == (form == "difference")
+    assert explained("rise", linear(90.0, x=bright), sample_of(x=bright), draws=50).flags == ()
+
+
 def test_rise_of_a_linear_function_of_a_table():
     """E[s | column kept] − E[s] = (1 − p) w x."""
     found = explained("rise", linear(7.0, x=W), sample_of(x=X), draws=4000, p=0.4, form="difference").values["x"]

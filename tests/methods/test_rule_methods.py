@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from oracles import build
 
+import saliency_cli as sal
 from saliency_cli.autodiff.compiled import Compiled
 from saliency_cli.autodiff.packing import Job, Packer, Query
 from saliency_cli.autodiff.runtime import keras
-from saliency_cli.differentiable import Sample
-from saliency_cli.errors import UsageError
+from saliency_cli.cli import entry
+from saliency_cli.differentiable import GRADIENT, Answer, Sample
+from saliency_cli.errors import ModelError, UsageError
 from saliency_cli.models.keras3.live import wrap
 from saliency_cli.runs.settings import METHODS
 
@@ -198,3 +200,73 @@ def test_companions_of_other_samples_and_rules_are_no_matter():
 def test_a_reference_of_another_dtype_is_taken():
     found = explained(model_of(), "deeplift", a_sample(black=np.zeros((6, 6, 2), np.float64)))
     assert np.isfinite(found.values["x"]).all()
+
+
+UNANSWERABLE = {
+    "lrp-epsilon": "no-rule",
+    "lrp-zbox": "no-rule",
+    "deep-taylor": "no-rule",
+    "excitation-backprop": "no-rule",
+    "guided-backprop": "nothing-to-patch",
+    "deconvnet": "nothing-to-patch",
+    "guided-grad-cam": "nothing-to-patch",
+    "deeplift": "no-rule",
+    "deep-shap": "no-rule",
+    "fullgrad": "unknown-bias",
+}
+
+
+@keras.saving.register_keras_serializable("tests")
+class Sorted(keras.layers.Layer):
+    def call(self, x):
+        return keras.ops.sort(x, axis=-1)
+
+
+@pytest.fixture(scope="module")
+def unanswerable(tmp_path_factory):
+    """A model without ReLUs, with a gate, and with a sorting that no rule knows."""
+    L = keras.layers
+    x = keras.Input((6, 6, 2))
+    hidden = L.Conv2D(3, 3, activation="tanh")(x)
+    hidden = L.Multiply()([hidden, L.Conv2D(3, 1, activation="sigmoid")(hidden)])
+    model = keras.Model(x, L.Dense(2)(L.GlobalAveragePooling2D()(Sorted()(hidden))))
+    path = tmp_path_factory.mktemp("models") / "gated.keras"
+    model.save(path)
+    return path, sal.wrap(model)
+
+
+@pytest.mark.parametrize("name", UNANSWERABLE)
+def test_a_model_without_an_answer_is_refused_before_its_input_is_looked_at(name, unanswerable):
+    options = {"baselines": "black"} if name == "deep-shap" else {}
+    with pytest.raises(ModelError) as caught:
+        unanswerable[1].attribute(np.zeros((5, 5, 5)), method=name, options=options)
+    assert caught.value.reason == UNANSWERABLE[name]
+    assert caught.value.hint
+
+
+def test_a_run_with_a_rule_that_a_model_has_no_answer_for_ends_at_once(unanswerable, tmp_path, capsys):
+    classes = tmp_path / "sorted.py"
+    classes.write_text(
+        "import keras\n@keras.saving.register_keras_serializable('tests')\n"
+        "class Sorted(keras.layers.Layer):\n    def call(self, x):\n        return keras.ops.sort(x, axis=-1)\n"
+    )
+    for number in range(3):
+        np.save(tmp_path / f"{number}.npy", np.zeros((6, 6, 2), np.float32))
+    command = ["compute", str(unanswerable[0]), *(str(tmp_path / f"{number}.npy") for number in range(3))]
+    command += ["--custom-objects", str(classes), "--method", "gradient,lrp-epsilon", "-o", str(tmp_path / "out")]
+    assert entry.run(command) == 4
+    told = capsys.readouterr().err
+    assert told.count("error:") == 1
+    assert "has no rule for" in told
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", [name for name in UNANSWERABLE if name not in ("guided-grad-cam", "deep-shap")])
+def test_traces_are_those_that_are_asked_by(name):
+    """So that nothing is traced in vain."""
+    method = build(name)
+    attributing = method.attribute(a_sample())
+    ask = next(attributing)
+    if ask.trace == GRADIENT:
+        ask = attributing.send(Answer(np.ones(1), np.zeros(1), {"x": drawn()}))
+    assert (ask.trace,) == method.traces
