@@ -59,8 +59,8 @@ test-fast: develop ## Run the same in parallel, up to the first failure
 test-slow: develop ## Run the slow tests
 	$(PYTEST) -m slow
 
-faults: develop ## Kill, starve and interrupt runs (slow)
-	$(PYTEST) -m slow tests/faults
+faults: develop ## Kill, starve and interrupt runs, and count it (half an hour)
+	$(PYTEST) tests/faults
 
 PEERS := $(basename $(notdir $(wildcard tests/peers/requirements/*.txt)))
 

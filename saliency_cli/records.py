@@ -110,6 +110,14 @@ class PlaceRecord(Struct, kw_only=True, frozen=True):
     name: str | None = None
 
 
+class StackedRecord(Struct, kw_only=True, frozen=True):
+    """Where a map of the sharded layout is: `stack[index].astype("float32") * scale`, in a `.npy` of float16."""
+
+    file: str
+    index: int
+    scale: float
+
+
 class InputMapRecord(Struct, kw_only=True):
     """The attribution of one input in numbers. Norms are of the un-reduced, un-normalised array."""
 
@@ -122,6 +130,7 @@ class InputMapRecord(Struct, kw_only=True):
     top: list[PlaceRecord] = []
     unit: str = ""
     files: dict[str, str] = {}
+    stack: StackedRecord | None = None
 
 
 class MapRecord(Struct, kw_only=True):
@@ -228,8 +237,24 @@ class CountsRecord(Struct, kw_only=True):
     skipped: int = 0
 
 
+class ShardRecord(Struct, kw_only=True, frozen=True):
+    """How far one shard of a run is: its number, counted from 1, `running`, `done`, `stopped` or `interrupted`."""
+
+    shard: int
+    status: str
+    counts: CountsRecord
+    seconds: float
+
+
+class MemoryRecord(Struct, kw_only=True, frozen=True):
+    """What one batch of plain gradients was predicted to take, and may take, in bytes; null where nobody asked."""
+
+    limit: int | None = None
+    predicted: int | None = None
+
+
 class RunRecord(Struct, kw_only=True):
-    """`run.json`: provenance and aggregates.
+    """`run.json`: provenance and aggregates. `shards`: of a run by `--shard`, those that have begun.
 
     `study` names the command where it is another than `compute`, with its `options`; `results` and `files` are
     what it found of all samples together. `folded`: how many batch normalisations were folded into what comes before.
@@ -255,12 +280,14 @@ class RunRecord(Struct, kw_only=True):
     reduce: str | None = None
     seed: int = 0
     batch_size: int = 0
+    memory: MemoryRecord | None = None
     folded: int = 0
     settings: dict[str, Any] = {}
     counts: CountsRecord = field(default_factory=CountsRecord)
     flags: dict[str, int] = {}
     metrics: dict[str, dict[str, StatisticRecord]] = {}
     seconds: float = 0.0
+    shards: list[ShardRecord] = []
     items: list[ItemRecord] | None = None
 
 

@@ -85,6 +85,9 @@ def request_of(context: click.Context, given: dict[str, Any], *, inputs_needed: 
     _refuse_both(context, given, ("--quiet", "quiet"), ("--verbose", "verbose"))
     _refuse_both(context, given, ("--resume", "resume"), ("--overwrite", "overwrite"))
     _refuse_both(context, given, ("--label", "label"), ("--labels", "labels"))
+    _refuse_both(context, given, ("--clip-norm", "clip_norm"), ("--clip-value", "clip_value"))
+    _refuse_both(context, given, ("--clip-norm", "clip_norm"), ("--clip-global-norm", "clip_global_norm"))
+    _refuse_both(context, given, ("--clip-value", "clip_value"), ("--clip-global-norm", "clip_global_norm"))
     if given["out"] == "-" and (given["as_json"] or given["as_jsonl"]):
         raise click.UsageError(
             "'-o -' puts the picture on stdout, where the JSON would go; give one of them a file", context

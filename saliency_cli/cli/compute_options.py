@@ -9,6 +9,8 @@ import click
 
 from saliency_cli.cli.model_options import MODEL_HELP, MODEL_OPTIONS
 from saliency_cli.cli.parameters import (
+    BatchSize,
+    ByteSize,
     Choice,
     MethodName,
     MethodNames,
@@ -16,6 +18,7 @@ from saliency_cli.cli.parameters import (
     NamedPath,
     NumberPair,
     SectionOption,
+    ShardText,
     module_names,
 )
 from saliency_cli.runs.request import ComputeRequest
@@ -52,6 +55,17 @@ def _option(section: str, *names: str, **attributes: Any) -> Declared:
 def _flag(section: str, *names: str, **attributes: Any) -> Declared:
     return _option(section, *names, is_flag=True, **attributes)
 
+
+_LIMIT = click.FloatRange(0, min_open=True)
+CLIPPING: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (("--clip-norm", "clip_norm"), {"type": _LIMIT, "metavar": "N", "show_default": "not clipped",
+                                    "help": "Shorten each array that is longer than N: g·min(1, N/‖g‖)."}),
+    (("--clip-value", "clip_value"), {"type": _LIMIT, "metavar": "V", "show_default": "not clipped",
+                                      "help": "Clip every value to -V…V."}),
+    (("--clip-global-norm", "clip_global_norm"),
+     {"type": _LIMIT, "metavar": "N", "show_default": "not clipped",
+      "help": "Shorten all arrays together, as one vector, to N at most: g·min(1, N/‖all‖)."}),
+)  # fmt: skip
 
 _DECLARED = (
     ("model", click.argument("model", type=click.Path(), help=MODEL_HELP)),
@@ -91,6 +105,7 @@ _DECLARED = (
             help="An option of the method; METHOD.KEY=VALUE where there are several."),
     _option("Method", "--layer", "layer", metavar="PATH[,PATH…]", show_default="auto: the last layer with places",
             help="Where a method that looks at layers looks; `saliency inspect` lists them. Of several the maps are averaged."),
+    *(_option("Method", *names, **attributes) for names, attributes in CLIPPING),
     _option("Run", "--seed", "seed", type=click.IntRange(min=0), metavar="N",
             help="The seed of everything random."),
     _option("Output", "-o", "--out", "out", type=click.Path(allow_dash=True), metavar="PATH",
@@ -98,6 +113,11 @@ _DECLARED = (
             help="A file for one input, a folder for many, - for a PNG on stdout."),
     _option("Output", "--format", "formats", type=Choice((*module_names("saliency_cli.writers"), "all")),
             multiple=True, help="What to write; repeat for several.", show_default="overlay; in a folder, heatmap and overlay"),
+    _option("Output", "--layout", "layout", type=_choices("layout"),
+            help="Of a folder: files of every input, or sharded: parts of rows, maps on request. auto: sharded above "
+                 "10,000 inputs."),
+    _option("Output", "--keep-maps", "keep_maps", metavar="WHICH", show_default="none",
+            help="Which maps the sharded layout keeps: all, failing, worst:K, sample:K, none."),
     _flag("Output", "--overwrite", "overwrite", help="Replace what is in the output folder."),
     _option("Output", "--reduce", "reduce", type=_choices("reduce"),
             show_default="the method's", help="How the channels become one value a pixel; none draws each."),
@@ -113,15 +133,26 @@ _DECLARED = (
     _flag("Run", "--strict", "strict", help="Count a map that can't be trusted as failed."),
     _option("Run", "--max-failures", "max_failures", type=click.IntRange(min=1), metavar="N",
             show_default="never", help="Stop after N failed inputs."),
-    _option("Run", "--batch-size", "batch_size", type=click.IntRange(min=1), metavar="N",
-            show_default="chosen from the plan", help="Points computed at once; pins the batch shape."),
+    _option("Run", "--batch-size", "batch_size", type=BatchSize(), metavar="N|auto",
+            show_default="1, 8 or 16, as fits", help="Points computed at once; pins the batch shape. auto: as many as fit "
+            "and are worth it."),
+    _option("Run", "--max-memory", "max_memory", type=ByteSize(), metavar="SIZE", show_default="three quarters of what is free",
+            help="What one batch may take, such as 2GB; of --jobs, all of them together."),
     _option("Run", "--fold", "fold", type=_choices("fold"),
             help="Fold batch normalisation into the convolution before it: faster, and the same map but for float32 "
                  "rounding. auto: yes, except for one picture evaluated once."),
     _option("Run", "--device", "device", metavar="NAME", show_default="TensorFlow's choice",
             help="Where to compute: cpu, gpu, gpu:1."),
     _option("Run", "--threads", "threads", type=click.IntRange(min=1), metavar="N",
-            show_default="all", help="Processor threads to use."),
+            show_default="all", help="Processor threads to use; with --jobs, of each worker."),
+    _option("Run", "-j", "--jobs", "jobs", type=click.IntRange(min=1), metavar="N", show_default="1; with --engine dask one a core",
+            help="Worker processes, each with the model in memory (for TensorFlow some 700 MB) and its part of the threads."),
+    _option("Run", "--engine", "engine", type=_choices("engine"),
+            help="Who has the workers: saliency itself, or a Dask cluster that it starts on this machine."),
+    _option("Run", "--scheduler", "scheduler", metavar="ADDRESS", show_default="no cluster",
+            help="Join a Dask cluster: tcp://HOST:PORT, tls://HOST:PORT, or the scheduler's file. Every worker must see the folders."),
+    _option("Run", "--shard", "shard", type=ShardText(), metavar="I/N", show_default="all inputs",
+            help="Do every N-th input, from the I-th on, into a folder that N such commands fill together."),
     _flag("Display", "--json", "as_json", help="Print one JSON document at the end."),
     _flag("Display", "--jsonl", "as_jsonl", help="Print one line of JSON for each input as it is finished."),
     _flag("Display", "-q", "--quiet", "quiet", help="Print errors only."),
@@ -173,11 +204,14 @@ _FROM, _TO = (
 _INPUTS = ("inputs", click.argument("inputs", metavar="INPUT...", nargs=-1, type=click.Path(),
                                     help="Files, folders, quoted globs."))  # fmt: skip
 
-_NOT_STUDIED = ("methods", "options", "layer", "formats", "reduce", "colormap", "alpha", "clip_percentile")
+_NOT_STUDIED = (
+    "methods", "options", "layer", "formats", "layout", "keep_maps", "reduce", "colormap", "alpha", "clip_percentile",
+    "jobs", "engine", "scheduler", "shard", *(names[-1] for names, _ in CLIPPING),
+)  # fmt: skip
 
 _NOT_COMPARED = (
-    "model", "inputs", "named_inputs", "files_from", "null_separated", "out", "formats", "overwrite", "resume", "dry_run",
-    "strict", "max_failures", "as_jsonl", "alpha", "colormap", "clip_percentile",
+    "model", "inputs", "named_inputs", "files_from", "null_separated", "out", "formats", "layout", "keep_maps", "overwrite", "resume", "dry_run",
+    "strict", "max_failures", "as_jsonl", "alpha", "colormap", "clip_percentile", "jobs", "engine", "scheduler", "shard",
 )  # fmt: skip
 
 

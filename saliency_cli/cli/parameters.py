@@ -95,6 +95,30 @@ class MetricTexts(click.ParamType[str]):
         ]
 
 
+class BatchSize(click.ParamType["int | str"]):
+    """A number of points, 1 or more, or `auto`."""
+
+    name = "n|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Return the number, or the word."""
+        return "auto" if value == "auto" else click.IntRange(min=1).convert(value, param, ctx)
+
+
+class ByteSize(click.ParamType[str]):
+    """A number of bytes as a text: `2GB`, `500MiB`."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text. Raises `saliency_cli.errors.UsageError` for what is no size."""
+        del param, ctx
+        from saliency_cli.runs.memory import parse_size
+
+        parse_size(str(value))
+        return str(value)
+
+
 class NumberPair(click.ParamType[tuple[float, float]]):
     """`LOW,HIGH`, the first below the second."""
 
@@ -111,6 +135,24 @@ class NumberPair(click.ParamType[tuple[float, float]]):
         if not low < high:
             self.fail(f"'{value}' is not LOW,HIGH: the first must be below the second", param, ctx)
         return low, high
+
+
+class ShardText(click.ParamType[tuple[int, int]]):
+    """`I/N`, counted from 1."""
+
+    name = "i/n"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Split at the slash."""
+        if isinstance(value, tuple):
+            return value
+        first, slash, second = str(value).partition("/")
+        if not (slash and first.isdecimal() and second.isdecimal()):
+            self.fail(f"'{value}' is not I/N, such as 2/8", param, ctx)
+        index, of = int(first), int(second)
+        if not 1 <= index <= of:
+            self.fail(f"'{value}': shards are counted from 1/{of or 'N'} to {of or 'N'}/{of or 'N'}", param, ctx)
+        return index, of
 
 
 def metric_registry() -> Any:

@@ -79,7 +79,7 @@ class Attributor:
         require_needs(metrics, request, masked=mask is not None, referenced=other is not None)
         wanted = Wanted({method: METHODS.build(method, options)}, target, class_names, metrics, None)
         prepared = prepare(request, wanted, None, lambda *_, **__: self.engine)
-        fed = _fed(x, prepared.feeder, self.engine)
+        fed = fed_from(x, prepared.feeder, self.engine)
         aside = Aside(
             label=prepared.truths.index(fed.id),
             mask=mask,
@@ -120,7 +120,8 @@ def _reference(prepared: Prepared, fed: Fed, method: str, other: Found) -> Refer
     )
 
 
-def _fed(x: Any, feeder: Feeder, engine: Engine) -> Fed:
+def fed_from(x: Any, feeder: Feeder, engine: Engine) -> Fed:
+    """Return the sample that an array, a mapping of input to array, or a file's path is. Raises `InputError`."""
     fed = feeder.feed(Source(x, (("", x),)))[0] if isinstance(x, str) else feeder.take(_documents(x, engine))
     if not isinstance(fed, Fed):
         raise fed.error
@@ -133,6 +134,7 @@ def open_attributor(model: "Model", device: str, *, single: bool, **asked: Any) 
     if size is not None and size < 1:
         raise UsageError(f"batch_size can't be {size}", hint="1, 8 or 16")
     request = ComputeRequest("", **asked)
+    _require("fold", request.fold, ("auto", "yes", "no"))
     if request.loss and request.space:
         raise UsageError("a space is for a target, and a loss is asked for", hint="leave one of them away")
     return Attributor(compile_engine(model, device, request, single=single))

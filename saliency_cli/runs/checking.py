@@ -14,7 +14,8 @@ from saliency_cli.runs.engine import Engine
 from saliency_cli.runs.journal import read_run, require_free
 from saliency_cli.runs.naming import distinct_labels
 from saliency_cli.runs.request import ComputeRequest
-from saliency_cli.runs.sources import STDIN, Source
+from saliency_cli.runs.sharing import share_of
+from saliency_cli.runs.sources import STDIN, Source, written
 from saliency_cli.subject import Metric
 from saliency_cli.targets import TargetText, read_class_names
 
@@ -89,10 +90,13 @@ def require_place(request: ComputeRequest, destination: Destination, sources: li
     """Raise where the output can't go where it is asked to, before the model is opened for it."""
     if request.resume and destination.kind != "folder":
         raise UsageError("--resume goes on with a run folder", hint="-o DIR --resume")
+    if request.shard is not None and destination.kind != "folder":
+        raise UsageError("--shard writes into a run folder, the same for every shard", hint="-o DIR/")
     require_untouched(destination, [request.model, *(path for source in sources or () for _, path in source.parts)])
     require_writable(destination)
     if destination.kind == "folder":
-        require_free(destination.root, resume=request.resume, overwrite=request.overwrite)
+        share = share_of(request, sources)
+        require_free(destination.root, resume=request.resume, overwrite=request.overwrite, share=share)
 
 
 def require_some(sources: list[Source] | None) -> None:
@@ -147,9 +151,17 @@ def single(request: ComputeRequest, sources: list[Source] | None) -> bool:
     return not stacked(sources[0]) and cheap and request.target.strip() != "all" and ":" not in request.target[:4]
 
 
+def expected(request: ComputeRequest, sources: list[Source] | None) -> int | None:
+    """Return how many points a run will ask for, where its inputs and methods tell."""
+    if sources is None or not set(request.methods) <= ONE_BY_ONE or any(stacked(source) for source in sources):
+        return None
+    one = request.target.strip() != "all" and ":" not in request.target[:4]
+    return len(sources) * len(request.methods) if one else None
+
+
 def stacked(source: Source) -> bool:
     """Whether a source may hold several samples."""
-    return any(Path(path).suffix.lower() in _STACKABLE for _, path in source.parts)
+    return any(Path(written(path)).suffix.lower() in _STACKABLE for _, path in source.parts)
 
 
 def like_before(request: ComputeRequest, destination: Destination) -> ComputeRequest:
@@ -158,6 +170,6 @@ def like_before(request: ComputeRequest, destination: Destination) -> ComputeReq
     A run begun with one input has another shape of its own than one of many, and another shape gives other bits.
     """
     before = read_run(destination.root) if request.resume else None
-    if before is None or request.batch_size is not None or not before.batch_size:
+    if before is None or request.batch_size not in (None, "auto") or not before.batch_size:
         return request
     return replace(request, batch_size=before.batch_size)

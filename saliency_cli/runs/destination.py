@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
+from saliency_cli.engines.node import node
 from saliency_cli.errors import InputError, OutputError, UsageError, nearest
 from saliency_cli.registry import Registry
 from saliency_cli.runs.naming import Stems, fitted, labels_by_part
@@ -80,7 +81,7 @@ class Destination:
 
 
 def _folder(identity: str) -> str:
-    return "/".join(["maps", *(fitted(part) for part in identity.lstrip("/").split("/"))])
+    return "/".join(["maps", *(fitted(part) for part in identity.split("/") if part)])
 
 
 def _unasked(kind: str, request: ComputeRequest) -> tuple[str, ...]:
@@ -210,7 +211,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=".saliency-", dir=path.parent)
+        descriptor, temporary = tempfile.mkstemp(prefix=temporary_prefix(node(), os.getpid()), dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 yield file
@@ -225,6 +226,11 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             hint = "-o DIR with a shorter path, or run from nearer to the input"
             raise InputError(f"'{path}' is too long a path", hint=hint, reason="name-too-long") from error
         raise cannot_write(path, error) from error
+
+
+def temporary_prefix(machine: str, process: int) -> str:
+    """Return how the temporary names of a process begin: what it leaves behind can be told from what others write."""
+    return f".saliency-{machine}-{process}-"
 
 
 def cannot_write(path: Path, error: OSError) -> OutputError:

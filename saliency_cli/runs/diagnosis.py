@@ -38,8 +38,8 @@ MEANINGS = {
     "are almost everywhere; --smooth-relu 10 gives the ReLUs a curve",
     "linear": "the second derivative is exactly zero: the target is linear in the input, or the model is dead there",
     "eigenvalues-unsettled": "the top eigenvalues had not settled after the products they may take: more --steps",
-    "below-zero": "the map is a mean of the target over masks, and below zero nearly everywhere, so that what matters "
-    "most is drawn weakest: -p form=difference, or --space probability",
+    "below-zero": "the map is a mean of the target over masks, and below zero nearly everywhere, so that what "
+    "matters most is drawn weakest: -p form=difference, or --space probability",
     "disconnected": "the target does not depend on one of the inputs, which has no map",
 }
 

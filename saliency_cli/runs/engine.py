@@ -1,19 +1,22 @@
 """The model of a run, opened and compiled: the one place where a run meets TensorFlow."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saliency_cli.errors import ModelError, UsageError, nearest
-from saliency_cli.records import InputSpec, ModelRecord, ScalingClue
+from saliency_cli.records import InputSpec, MemoryRecord, ModelRecord, ScalingClue
+from saliency_cli.runs.memory import room_for, settle_batch
 from saliency_cli.runs.request import ComputeRequest
 
 if TYPE_CHECKING:
     from saliency_cli.autodiff.compiled import Compiled, Facts
     from saliency_cli.autodiff.layers import Layers
-    from saliency_cli.autodiff.model import Model
+    from saliency_cli.autodiff.model import Model, Weight
     from saliency_cli.autodiff.packing import Evaluator
+    from saliency_cli.autodiff.parameters import WeightGradients
+    from saliency_cli.differentiable import Trace
     from saliency_cli.models.options import OpenOptions
 
 
@@ -28,7 +31,9 @@ class Engine:
     whose weights can be drawn anew, by a trace of its own; `layers()` tells of the layers, None where there is
     nothing to tell. `outputs` are those of a request for several, `end(name)` what tracing tells of one of them;
     `kinks()` counts the operations that are linear but for kinks, by type; `smoothed(β)` gives an evaluator of the
-    model with softplus(βx)/β for each ReLU, and how many were replaced, by type.
+    model with softplus(βx)/β for each ReLU, and how many were replaced, by type. `by_weights(…)` gives one whose
+    answers are about `weights` (`autodiff/parameters.py`). `trace(…)` compiles now what would be on its first use.
+    `memory`: what a batch is predicted to take; `ran_out()` says how it went on where that was not enough.
     """
 
     specs: tuple[InputSpec, ...]
@@ -50,10 +55,15 @@ class Engine:
     folded: int = 0
     depth: Callable[[], int] = lambda: 0
     layers: "Callable[[], Layers | None]" = lambda: None
+    trace: "Callable[[Trace], object]" = lambda _: None
     outputs: tuple[str, ...] = ()
     end: "Callable[[str], Facts] | None" = None
     kinks: Callable[[], Mapping[str, int]] = dict
     smoothed: "Callable[[float], tuple[Evaluator, Mapping[str, int]]] | None" = None
+    by_weights: "Callable[..., WeightGradients] | None" = None
+    weights: "tuple[Weight, ...]" = ()
+    memory: MemoryRecord | None = None
+    ran_out: Callable[[], str] = lambda: ""
 
     @property
     def has_classes(self) -> bool:
@@ -120,29 +130,49 @@ def open_engine(request: ComputeRequest, *, single: bool) -> Engine:
 def compile_engine(model: "Model", device: str, request: ComputeRequest, *, single: bool) -> Engine:
     """Compile a loaded model for a request."""
     from saliency_cli.autodiff.compiled import Compiled
+    from saliency_cli.autodiff.halving import Halving
 
     outputs = () if request.outputs is None else choose_outputs(model, request.outputs)
-    batch = batch_shape(model, request.batch_size, single=single)
-    fold = request.fold == "yes" or (request.fold == "auto" and not single)
+    asked = request.batch_size
+    usual = batch_shape(model, None if asked == "auto" else asked, single=single)
+    fold = not request.by_weights and (request.fold == "yes" or (request.fold == "auto" and not single))
 
     options: dict[str, Any] = {
-        "batch": batch,
         "space": request.space,
         "loss": request.loss,
         "device": device,
         "fold": fold,
+        "by_inputs": not request.by_weights,
     }
 
     def smoothed(beta: float) -> "tuple[Evaluator, Mapping[str, int]]":
         from saliency_cli.models.smoothing import smoothed as smooth
 
         found = smooth(model, beta)
-        return Compiled(found.model, evaluator.output, **options), found.replaced
+        return Compiled(found.model, evaluator.output, batch=evaluator.batch, **options), found.replaced
 
-    if outputs:
-        evaluator = _connected(outputs, lambda output: Compiled(model, output, **options))
-    else:
-        evaluator = Compiled(model, choose_output(model, request.output_name), **options)
+    by_those: dict[Any, WeightGradients] = {}
+
+    def by_weights(weights: "Sequence[Weight]", **given: Any) -> "WeightGradients":
+        from saliency_cli.autodiff.parameters import WeightGradients
+
+        key = (*(weight.name for weight in weights), *given.items())
+        if key not in by_those:
+            by_those[key] = WeightGradients(evaluator, weights, **given)
+        return by_those[key]
+
+    def build(size: int) -> "Compiled":
+        if outputs:
+            return _connected(outputs, lambda output: Compiled(model, output, batch=size, **options))
+        return Compiled(model, choose_output(model, request.output_name), batch=size, **options)
+
+    fixed = model.batch is not None
+    room = room_for(request.max_memory, device, request.jobs or 1)
+    settled = settle_batch(build, usual, asked, room, fixed=fixed, points=request.expected, device=device)
+    evaluator = settled.evaluator
+    halving = None
+    if not fixed and evaluator.batch > 1:
+        halving = Halving(evaluator, build, lambda sized, trace: sized.function(trace))
     output, facts = evaluator.output, evaluator.facts
     saved = str(model.losses.get(output, "")).lower()
     return Engine(
@@ -152,7 +182,7 @@ def compile_engine(model: "Model", device: str, request: ComputeRequest, *, sing
         shape=facts.output_shape,
         head=facts.head,
         space="loss" if request.loss else request.space or ("logit" if facts.logits_found else "output"),
-        evaluator=evaluator,
+        evaluator=halving or evaluator,
         record=model_record(model, facts.head, facts.stochastic),
         connected=facts.connected,
         loss=evaluator.loss_name,
@@ -160,15 +190,20 @@ def compile_engine(model: "Model", device: str, request: ComputeRequest, *, sing
         clues=model.clues,
         environment=environment(device),
         regression=not facts.logits_found and any(name in saved for name in _REGRESSION_LOSSES),
-        notes=model.notes,
+        notes=(*model.notes, *settled.notes),
         class_names=model.class_names if len(model.class_names) == facts.classes else (),
         folded=len(facts.folded),
         depth=lambda: evaluator.redrawing.depth,
         layers=lambda: evaluator.layers,
+        trace=evaluator.function if halving is None else halving.trace,
         outputs=outputs,
         end=lambda name: evaluator.other(name).facts,
         kinks=lambda: evaluator.kinks,
         smoothed=smoothed,
+        by_weights=by_weights,
+        weights=model.weights,
+        memory=settled.record,
+        ran_out=lambda: halving.note if halving is not None else "",
     )
 
 
@@ -214,10 +249,11 @@ def choose_output(model: "Model", name: str | None) -> str:
 
 
 _LARGE = 64 * 64 * 3
+_HUGE = 1024 * 1024 * 3
 
 
 def batch_shape(model: "Model", asked: int | None, *, single: bool) -> int:
-    """Return the run's one batch size: 1 for a single evaluation, else 8, or 16 where inputs are small.
+    """Return the run's one batch size: 1 for a single evaluation or huge inputs, 16 for small ones, else 8.
 
     A size the model itself insists on goes before both. Raises `UsageError` where `--batch-size` differs.
     """
@@ -239,7 +275,7 @@ def batch_shape(model: "Model", asked: int | None, *, single: bool) -> int:
         for length in spec.shape:
             size *= length or 224
         values += size
-    return 8 if values > _LARGE else 16
+    return 1 if values > _HUGE else 8 if values > _LARGE else 16
 
 
 def model_record(model: "Model", head: str, stochastic: tuple[str, ...]) -> ModelRecord:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 from saliency_cli.autodiff.packing import Query, Reply
+from saliency_cli.clipping import Clip, together
 from saliency_cli.differentiable import GRADIENT, Answer, Arrays, Ask, Attributing, Explanation, Method, Sample
 from saliency_cli.errors import InputError
 from saliency_cli.records import PredictionRecord, TargetRecord
@@ -53,6 +54,7 @@ class Question:
     target: TargetText
     classes: Classes
     strict: bool = False
+    clip: Clip | None = None
 
 
 def explain(
@@ -83,6 +85,8 @@ def explain(
                 explanation = yield from _driven(begun.program, first.answer, chosen, None)
             else:
                 known, explanation = yield from _attribute(method, sample, chosen, known)
+            if question.clip is not None:
+                explanation = _clipped(name, explanation, question.clip)
             found = _checked(name, chosen, known, explanation, question)
             if measure is not None:
                 values = yield from measure(method, chosen, known, explanation.values, position=len(maps))
@@ -146,6 +150,17 @@ def _begun(sample: Sample, question: Question) -> _Begun | None:
         return _Begun(program, ask)
     program.close()
     return None
+
+
+def _clipped(name: str, explanation: Explanation, clip: Clip) -> Explanation:
+    """Return an explanation with its map clipped, and how long it was before and after. Raises `InputError`."""
+    diagnosis.require_finite_map(name, explanation.values)
+    clipped = clip.apply(explanation.values)
+    norms = {"norm_before": together(clipped.before), "norm_after": together(clipped.after)}
+    if len(clipped.before) > 1:
+        norms |= {f"norm_before.{name}": length for name, length in clipped.before.items()}
+        norms |= {f"norm_after.{name}": length for name, length in clipped.after.items()}
+    return replace(explanation, values=clipped.arrays, details={**explanation.details, **norms})
 
 
 def _checked(name: str, target: Target, known: Reply, explanation: Explanation, question: Question) -> Attributed:

@@ -20,6 +20,7 @@ from saliency_cli.runs.destination import Destination
 from saliency_cli.runs.engine import open_engine
 from saliency_cli.runs.explaining import Explained
 from saliency_cli.runs.feeding import Fed
+from saliency_cli.runs.ledger import Ledger
 from saliency_cli.runs.listening import Listener
 from saliency_cli.runs.measured import POOLED, THUMBNAIL, MeasuredItem, MeasuredRun, References, content_key
 from saliency_cli.runs.measuring import Aside, principal
@@ -74,9 +75,9 @@ def measure(
 
     records: list[ItemRecord] = []
     asides = Asides(prepared, rival, references)
-    work = Work(prepared, _unwritten(prepared), None, listen, asides, keep, recorded=records.append)
-    work.run(sources)
-    run = _settled(prepared, work, time.perf_counter() - began)
+    ledger = Ledger(None, listen, request.max_failures, records.append)
+    Work(prepared, _unwritten(prepared), ledger, asides, keep).run(sources)
+    run = _settled(prepared, ledger, time.perf_counter() - began)
     # One that fails is recorded before those that are still computed.
     places = {source.id: place for place, source in enumerate(sources)}
     records.sort(key=lambda record: _place(record.id, places))
@@ -99,10 +100,10 @@ def _unwritten(prepared: Prepared) -> Publisher:
     )
 
 
-def _settled(prepared: Prepared, work: Work, seconds: float) -> RunRecord:
+def _settled(prepared: Prepared, ledger: Ledger, seconds: float) -> RunRecord:
     run = prepared.record()
-    run.counts, run.flags, run.status = work.counts, dict(sorted(work.flags.items())), "done"
-    run.metrics = work.collected.statistics()
+    run.counts, run.flags, run.status = ledger.counts, dict(sorted(ledger.flags.items())), "done"
+    run.metrics = ledger.collected.statistics()
     run.seconds = round(seconds, 3)
     return run
 

@@ -14,7 +14,7 @@ _LONGEST_NAME = 255
 
 def readable(text: str) -> str:
     """Return a text that JSON can hold: bytes of a path that are no UTF-8 are written out, after a backslash."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def plain(text: str) -> str:

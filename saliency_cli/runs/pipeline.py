@@ -6,11 +6,15 @@ appends to the journal, and tells the listener. Memory depends on the queues' le
 of inputs.
 """
 
+import contextlib
+import gc
+import itertools
+import math
 import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -22,6 +26,13 @@ Given = TypeVar("Given")
 
 _READERS = 2
 _WRITERS = 2
+_TOGETHER_SECONDS = 0.004
+_QUICK_SECONDS = 0.001
+_CHECK_SECONDS = 0.2
+
+
+def _nothing() -> None:
+    """Find nothing wrong."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +49,44 @@ class _Ended:
     pass
 
 
+@contextlib.contextmanager
+def unswept() -> Iterator[None]:
+    """Leave all objects that are there out of garbage collection for the length of the block.
+
+    TensorFlow alone brings some hundred thousand, and a run of many samples would have each of them looked at again
+    and again.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+class _Known(Generic[Taken]):
+    """Sources that are there already."""
+
+    def __init__(self, sources: Iterable[Taken]) -> None:
+        self._sources = iter(sources)
+        self.ended = False
+
+    def take(self, *, block: bool) -> Iterator[Taken]:
+        """Yield the next source, or nothing at the end."""
+        del block  # nothing to wait for
+        for source in self._sources:
+            yield source
+            return
+        self.ended = True
+
+    def stop(self) -> None:
+        """Do nothing: no thread is listing."""
+
+
 class _Arrivals(Generic[Taken]):
     """Sources listed on a thread of their own, at most `ahead` waiting: listing may block (lines of a pipe)."""
 
-    def __init__(self, sources: Iterable[Taken], ahead: int) -> None:
+    def __init__(self, sources: Iterable[Taken], ahead: int, check: Callable[[], None]) -> None:
+        self._check = check
         self._queue: queue.Queue[Taken | BaseException | _Ended] = queue.Queue(maxsize=ahead)
         self._stopped = threading.Event()
         self.ended = False
@@ -67,10 +112,14 @@ class _Arrivals(Generic[Taken]):
 
     def take(self, *, block: bool) -> Iterator[Taken]:
         """Yield the next source, or nothing at the end (or where there is none yet and `block` is off)."""
-        try:
-            entry = self._queue.get(block=block)
-        except queue.Empty:
-            return
+        while True:
+            try:
+                entry = self._queue.get(block=block, timeout=_CHECK_SECONDS if block else None)
+                break
+            except queue.Empty:
+                if not block:
+                    return
+                self._check()
         if isinstance(entry, BaseException):
             raise entry
         if isinstance(entry, _Ended):
@@ -84,34 +133,60 @@ class _Arrivals(Generic[Taken]):
 
 
 def read_ahead(
-    sources: Iterable[Taken], work: Callable[[Taken], Given], *, ahead: int, interactive: bool
+    sources: Iterable[Taken],
+    work: Callable[[Taken], Given],
+    *,
+    ahead: int,
+    interactive: bool,
+    check: Callable[[], None] = _nothing,
 ) -> Generator[Read[Taken, Given] | None, None, None]:
     """Apply `work` to sources on threads, yielding results in their order, at most `ahead` under way.
 
     With `interactive`, sources may be slow to come (lines of a pipe): a None is yielded when every one
-    that has come is answered and the next is not there yet.
+    that has come is answered and the next is not there yet. `check` is called now and then while the next
+    source is waited for, and may raise.
     """
-    arrivals = _Arrivals(sources, ahead)
-    pending: deque[Future[Read[Taken, Given]]] = deque()
-    pool = ThreadPoolExecutor(_READERS, "reader")
+    arrivals = _Known(sources) if isinstance(sources, Sequence) else _Arrivals(sources, ahead, check)
+    pending: deque[Future[list[Read[Taken, Given]]]] = deque()
+    lanes = [ThreadPoolExecutor(1, "reader") for _ in range(_READERS)]
+    turn = itertools.cycle(lanes)
+    begun = 0
+    together = 1
 
     def begin(*, block: bool) -> bool:
+        nonlocal begun
         found = list(arrivals.take(block=block))
-        pending.extend(pool.submit(_read_one, source, work) for source in found)
+        room = min(together, ahead - begun)
+        while found and len(found) < room and (more := list(arrivals.take(block=False))):
+            found += more
+        if found:
+            lane = lanes[0] if together > 1 else next(turn)
+            pending.append(lane.submit(_read_each, found, work))
+        begun += len(found)
         return bool(found)
 
     try:
         while pending or not arrivals.ended:
-            while not arrivals.ended and len(pending) < ahead and begin(block=not pending and not interactive):
+            while not arrivals.ended and begun < ahead and begin(block=not pending and not interactive):
                 pass
             if pending:
-                yield pending.popleft().result()
+                found = pending.popleft().result()
+                begun -= len(found)
+                # What takes no time is read by one thread, some at a time: handing it over would take longer.
+                quick = min(int(_TOGETHER_SECONDS / max(found[-1].seconds, 1e-6)), ahead // 2)
+                together = max(1, quick)
+                yield from found
             elif not arrivals.ended:
                 yield None
                 begin(block=True)
     finally:
         arrivals.stop()
-        pool.shutdown(wait=True, cancel_futures=True)
+        for lane in lanes:
+            lane.shutdown(wait=True, cancel_futures=True)
+
+
+def _read_each(sources: list[Taken], work: Callable[[Taken], Given]) -> list[Read[Taken, Given]]:
+    return [_read_one(source, work) for source in sources]
 
 
 def _read_one(source: Taken, work: Callable[[Taken], Given]) -> Read[Taken, Given]:
@@ -134,9 +209,10 @@ class WriteBehind(Generic[Given]):
     def __init__(self, record: Callable[[Given], None], *, behind: int) -> None:
         self._record = record
         self._pool = ThreadPoolExecutor(_WRITERS, "writer")
-        self._queue: queue.Queue[Future[Given] | None] = queue.Queue()
+        self._queue: queue.SimpleQueue[Future[Given] | Callable[[], Given] | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(behind)
         self._error: BaseException | None = None
+        self._seconds = math.inf
         self._thread = threading.Thread(target=self._run, name="recorder")
 
     def __enter__(self) -> "WriteBehind[Given]":
@@ -146,17 +222,27 @@ class WriteBehind(Generic[Given]):
     def submit(self, write: Callable[[], Given]) -> None:
         """Queue a write, waiting while too many are under way."""
         while not self._room.acquire(timeout=0.1):
-            self._reraise()
-        self._reraise()
-        self._queue.put(self._pool.submit(write))
+            self.check()
+        self.check()
+        # What takes no time is done where it is recorded: to hand it to a thread of its own would take longer.
+        self._queue.put(write if self._seconds < _QUICK_SECONDS else self._pool.submit(self._clocked, write))
+
+    def _clocked(self, write: Callable[[], Given]) -> Given:
+        began = time.perf_counter()
+        found = write()
+        self._seconds = time.perf_counter() - began
+        return found
 
     def _run(self) -> None:
-        while (future := self._queue.get()) is not None:
+        while (entry := self._queue.get()) is not None:
             try:
-                if self._error is None and not future.cancelled():
-                    self._record(future.result())
-                else:
-                    future.cancel()
+                if isinstance(entry, Future):
+                    if self._error is None and not entry.cancelled():
+                        self._record(entry.result())
+                    else:
+                        entry.cancel()
+                elif self._error is None:
+                    self._record(self._clocked(entry))
             except CancelledError:
                 pass  # let go because the run was stopped
             except BaseException as error:  # noqa: BLE001 - raised again on the calling thread
@@ -164,7 +250,8 @@ class WriteBehind(Generic[Given]):
             finally:
                 self._room.release()
 
-    def _reraise(self) -> None:
+    def check(self) -> None:
+        """Raise the error that a write or `record` ended with."""
         if self._error is not None:
             raise self._error
 
@@ -177,7 +264,7 @@ class WriteBehind(Generic[Given]):
             self._end(cancel=True)
             raise
         if kind is None:
-            self._reraise()
+            self.check()
 
     def _end(self, *, cancel: bool) -> None:
         self._pool.shutdown(wait=False, cancel_futures=cancel)

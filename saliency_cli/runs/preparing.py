@@ -1,11 +1,19 @@
 """From a request to all that one sample needs: the engine, how inputs are fed, what is asked of each."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from saliency_cli.clipping import clip_of
 from saliency_cli.differentiable import Method
 from saliency_cli.records import MetricRecord, RunRecord
-from saliency_cli.runs.checking import class_names, require_baselines, require_inputs, require_meaning, single
+from saliency_cli.runs.checking import (
+    class_names,
+    expected,
+    require_baselines,
+    require_inputs,
+    require_meaning,
+    single,
+)
 from saliency_cli.runs.engine import Engine
 from saliency_cli.runs.explaining import Question
 from saliency_cli.runs.feeding import Feeder
@@ -46,6 +54,7 @@ class Wanted:
         """
         methods = build_methods(request.methods, (*option_of(request.layer), *request.options))
         require_baselines(methods)
+        clip_of(request.clip_norm, request.clip_value, request.clip_global_norm)
         target = parse_target(request.target)
         require_labels(request)
         metrics = build_metrics(request.metrics) if metrics is None else metrics
@@ -92,6 +101,7 @@ def prepare(
     request: ComputeRequest, wanted: Wanted, sources: list[Source] | None, open_engine: OpenEngine
 ) -> Prepared:
     """Open the model of a request and plan its run. Raises `UsageError` and `ModelError` where it can't be."""
+    request = replace(request, expected=None if wanted.metrics else expected(request, sources))
     engine = open_engine(request, single=single(request, sources) and not wanted.metrics)
     require_inputs(request, engine)
     classes = Classes(engine.classes, wanted.names or distinct_labels(engine.class_names))
@@ -116,7 +126,12 @@ def prepare(
         logit_space="logit" if engine.head in ("softmax", "sigmoid", "binary") else "output",
     )
     chosen = resolve(wanted.methods, engine)
-    question = Question(engine, chosen.methods, wanted.target, classes, request.strict)
+    # What a method goes back by is traced before an input is read: a model it has no answer for is told at once.
+    for method in chosen.methods.values():
+        for trace in getattr(method, "traces", ()):
+            engine.trace(trace)
+    clip = clip_of(request.clip_norm, request.clip_value, request.clip_global_norm)
+    question = Question(engine, chosen.methods, wanted.target, classes, request.strict, clip)
     return Prepared(request, engine, feeder, question, truths, measuring, wanted.masks, chosen.reasons)
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import msgspec
 
 from saliency_cli import __version__
+from saliency_cli.clipping import clip_of
 from saliency_cli.records import MethodRecord, RunRecord
 from saliency_cli.runs.engine import Engine
 from saliency_cli.runs.feeding import Feeder
 from saliency_cli.runs.naming import readable
+from saliency_cli.runs.remote import without_credentials
 from saliency_cli.runs.request import ComputeRequest
 from saliency_cli.runs.sources import read
 
@@ -24,6 +26,7 @@ def run_record(
     formats: tuple[str, ...],
 ) -> RunRecord:
     """Return a run's provenance, before anything of it is done."""
+    clip = clip_of(request.clip_norm, request.clip_value, request.clip_global_norm)
     settings = {
         "weights": engine.record.weights_sha256,
         "method": {method.name: method.options for method in methods_of},
@@ -45,6 +48,7 @@ def run_record(
         "seed": request.seed,
         "batch_size": engine.evaluator.batch,
         "folded": engine.folded,
+        "clip": None if clip is None else clip.describe(),
         "saliency": __version__,
         "tensorflow": engine.environment.get("tensorflow"),
         "keras": engine.environment.get("keras"),
@@ -53,7 +57,7 @@ def run_record(
     return RunRecord(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         tool={"name": "saliency", "version": __version__},
-        command=[readable(word) for word in request.command],
+        command=[without_credentials(readable(word)) for word in request.command],
         environment=dict(engine.environment),
         model=msgspec.structs.replace(engine.record, path=readable(engine.record.path)),
         methods=methods_of,
@@ -64,6 +68,7 @@ def run_record(
         reduce=request.reduce,
         seed=request.seed,
         batch_size=engine.evaluator.batch,
+        memory=engine.memory,
         folded=engine.folded,
         settings=settings,
     )

@@ -1,10 +1,12 @@
 """Which inputs a run is about: files, folders, globs, lists and stdin become `Source`s, one a file or pair.
 
 Nothing is read here but names. An id is the path as the user would write it from the current folder; it
-names the input in the records and in the output tree, so two files never share one.
+names the input in the records and in the output tree, so two files never share one. What lies elsewhere goes by
+its address, without credentials.
 """
 
 import glob
+import io
 import os
 import re
 import sys
@@ -17,6 +19,7 @@ from saliency_cli.errors import InputError, SaliencyError, UsageError, nearest
 from saliency_cli.runs.naming import readable
 from saliency_cli.runs.places import exists, is_file, is_folder, same
 from saliency_cli.runs.reading import known_suffixes, picture_suffixes
+from saliency_cli.runs.remote import expanded, fetch, is_pattern, is_remote, shown
 from saliency_cli.runs.request import ComputeRequest
 
 STDIN = "-"
@@ -48,13 +51,31 @@ def identify(path: str) -> str:
     """
     if path == STDIN:
         return "stdin"
+    if is_remote(path):
+        return readable(shown(path))
+    if path == os.path.normpath(path) and path[:1] != "." and path.isascii() and ":" not in path:
+        # As nearly all are: what follows would say the same, and take longer than the rest of the listing.
+        if not path.startswith("/"):
+            return path
+        if not path.startswith(os.getcwd().rstrip("/") + "/") and not exists(path.lstrip("/")):  # noqa: PTH109
+            return path
     relative = os.path.relpath(path)
     outside = relative == os.pardir or relative.startswith(os.pardir + os.sep)
     plain = os.path.abspath(path) if outside else relative  # noqa: PTH100 - links stay as written
     identity = Path(readable(plain)).as_posix()
     # Beside a path inside the current folder that gets the same folder, or is of the same bytes written out.
     place = identity.lstrip("/")
-    return f"{identity}~" if place != relative and exists(place) and not same(place, path) else identity
+    taken = place != relative and exists(place) and not same(place, path)
+    return f"{identity}~" if taken or is_remote(place.replace(":/", "://", 1)) else identity
+
+
+def written(path: str) -> str:
+    """Return a path or address as it is told and recorded: with `/`, without credentials."""
+    if path == STDIN:
+        return path
+    if is_remote(path):
+        return readable(shown(path))
+    return path if path.isascii() and path == os.path.normpath(path) else Path(readable(path)).as_posix()
 
 
 def listed(request: ComputeRequest) -> list[Source] | None:
@@ -85,7 +106,7 @@ def _sources(given: str) -> Iterator[Source]:
         yield Source(identify(given), (("", given),), error)
         return
     for path in paths:
-        yield Source(identify(path), (("", path),), _missing(path))
+        yield Source(identify(path), (("", path),), _missing(path) if path == given else None)
 
 
 def streamed(request: ComputeRequest) -> Iterator[Source]:
@@ -93,17 +114,30 @@ def streamed(request: ComputeRequest) -> Iterator[Source]:
     for given in request.inputs:
         yield from _sources(given)
     assert request.files_from is not None
+    alike: dict[str, list[str]] = {}
     for line in _lines(request.files_from, null=request.null_separated):
         whole = line.count("\t") == 0 or is_file(line)
         parts = tuple(_named(part) for part in ([line] if whole else line.split("\t")))
         missing = next((error for _, path in parts if (error := _missing(path))), None)
-        yield Source("+".join(identify(path) for _, path in parts), parts, missing)
+        identity = "+".join(identify(path) for _, path in parts)
+        yield Source(identity + _which(identity, line, alike), parts, missing)
+
+
+def _which(identity: str, line: str, alike: dict[str, list[str]]) -> str:
+    """Return what tells addresses apart that differ in their query alone, which no id holds."""
+    if not ("://" in line and "?" in line):
+        return ""
+    lines = alike.setdefault(identity, [])
+    if line not in lines:
+        lines.append(line)
+    position = lines.index(line)
+    return f"~{position + 1}" if position else ""
 
 
 def _named(text: str) -> tuple[str, str]:
     """Split `name=path`, unless a file is called so. A `-` among lines is a file's name: stdin is the lines'."""
     name, equals, path = text.partition("=")
-    if equals and not is_file(text) and is_file(path):
+    if equals and not is_remote(text) and not is_file(text) and (is_file(path) or is_remote(path)):
         return name, path
     return "", f".{os.sep}{STDIN}" if text == STDIN else text
 
@@ -142,7 +176,7 @@ def _decoded(lines: list[bytes], *, null: bool) -> Iterator[str]:
 
 
 def _missing(path: str) -> SaliencyError | None:
-    if path == STDIN or is_file(path):
+    if path == STDIN or is_remote(path) or is_file(path):
         return None
     if is_folder(path):
         return InputError(f"'{path}' is a folder, and a file was expected", reason="not-a-file")
@@ -160,6 +194,8 @@ def _similar(path: str) -> str:
 
 
 def _expanded(given: str) -> list[str]:
+    if is_remote(given):
+        return _elsewhere(given)
     if given == STDIN or is_file(given):
         return [given]
     if is_folder(given):
@@ -168,11 +204,15 @@ def _expanded(given: str) -> list[str]:
         matches = glob.iglob(given, recursive=True)  # noqa: PTH207 - a pattern may start anywhere
         found = sorted((path for path in matches if is_file(path) and not _ours(Path(path))), key=natural)
         if not found:
-            raise InputError(
-                f"nothing matches '{given}'", hint="is the pattern meant for this folder?", reason="no-inputs"
-            )
+            raise _no_match(given)
         return found
     return [given]
+
+
+def _no_match(pattern: str) -> InputError:
+    return InputError(
+        f"nothing matches '{pattern}'", hint="is the pattern meant for this folder?", reason="no-inputs"
+    )
 
 
 def _folder(folder: Path) -> list[str]:
@@ -180,13 +220,32 @@ def _folder(folder: Path) -> list[str]:
 
     Hidden files and folders are left out, and so is what an earlier run wrote there.
     """
-    files = [
-        str(path)
-        for path in folder.rglob("*")
-        if path.is_file() and not _hidden(path.relative_to(folder)) and not _ours(path)
-    ]
+    files = []
+    # Names rather than paths: of a hundred thousand files the making of `Path`s would be most of the time.
+    for place, inside, names in os.walk(folder):
+        inside[:] = [name for name in inside if not name.startswith(".")]
+        if not _in_a_run(Path(place)):
+            found = (os.path.join(place, name) for name in names if not name.startswith(".") and not _drawn(name))  # noqa: PTH118
+            files += [path for path in found if os.path.isfile(path)]  # noqa: PTH113
+    return _readable_of(str(folder), [path.removeprefix("./") for path in files])
+
+
+def _elsewhere(address: str) -> list[str]:
+    """Return what an address stands for: itself, the files of a folder, or those that match a pattern."""
+    found = expanded(address)
+    if found == [address]:
+        return found
+    if is_pattern(address):
+        if not found:
+            raise _no_match(shown(address))
+        return sorted(found, key=natural)
+    return _readable_of(shown(address), [path for path in found if not _drawn(shown(path))])
+
+
+def _readable_of(folder: str, files: list[str]) -> list[str]:
+    """Return the pictures among a folder's files, or where there is none, the arrays and tables."""
     for suffixes in (picture_suffixes(), known_suffixes()):
-        found = [path for path in files if Path(path).suffix.lower() in suffixes]
+        found = [path for path in files if _suffix(shown(path) if is_remote(path) else path) in suffixes]
         if found:
             return sorted(found, key=natural)
     raise InputError(
@@ -196,16 +255,30 @@ def _folder(folder: Path) -> list[str]:
     )
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _suffix(path: str) -> str:
+    return os.path.splitext(path)[1].lower()  # noqa: PTH122
 
 
 def _ours(path: Path) -> bool:
     """Whether a file is one that saliency wrote: found again, it would be taken for an input."""
-    if re.search(r"\.saliency(\.(heatmap|overlay|panel))?$", path.stem):
-        return True
-    runs = (parent.parent for parent in path.parents if parent.name == "maps")
-    return any((run / "run.json").is_file() and (run / "items.jsonl").is_file() for run in runs)
+    return _drawn(path.name) or _in_a_run(path.parent)
+
+
+def _in_a_run(folder: Path) -> bool:
+    """Whether a folder is among the maps of a run."""
+    runs = (each.parent for each in (folder, *folder.parents) if each.name == "maps")
+    return any(
+        (run / "run.json").is_file() and any((run / name).exists() for name in ("items.jsonl", "rows", "shards"))
+        for run in runs
+    )
+
+
+_DRAWN = re.compile(r"\.saliency(\.(heatmap|overlay|panel))?(\.[^./]*)?$")
+
+
+def _drawn(name: str) -> bool:
+    """Whether a name is one that saliency gives a picture beside its input."""
+    return ".saliency" in name and _DRAWN.search(name) is not None
 
 
 def _paired(named: list[tuple[str, str]]) -> list[Source]:
@@ -217,7 +290,7 @@ def _paired(named: list[tuple[str, str]]) -> list[Source]:
     if len(lengths) > 1:
         counts = ", ".join(f"{len(paths)} for '{name}'" for name, paths in columns.items())
         raise UsageError(f"the inputs can't be paired: {counts}", hint="give every input the same number of files")
-    stems = [{Path(path).stem: path for path in paths} for paths in columns.values()]
+    stems = [{Path(written(path)).stem: path for path in paths} for paths in columns.values()]
     if all(
         stems[0].keys() == other.keys() and len(other) == len(columns[name])
         for name, other in zip(columns, stems, strict=True)
@@ -246,12 +319,15 @@ def _distinct(sources: Iterator[Source]) -> Iterator[Source]:
 
 
 def read(path: str) -> bytes:
-    """Return a file's bytes, or stdin's. Raises `InputError` where it can't be read."""
+    """Return the bytes of a file, an address or stdin. Raises `InputError` where it can't be read."""
+    if is_remote(path):
+        return fetch(path)
     if path == STDIN:
         if sys.stdin is None:
             raise InputError("stdin is closed, and a picture was expected there", reason="unreadable")
         return sys.stdin.buffer.read()
     try:
-        return Path(path).read_bytes()
+        with io.FileIO(path) as file:
+            return file.read()
     except OSError as error:
         raise InputError(f"'{path}' can't be read: {error.strerror}", reason="unreadable") from None

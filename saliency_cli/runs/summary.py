@@ -23,7 +23,7 @@ def summarise(values: Array, channels: int | None, names: tuple[str, ...], unit:
         l1=float(magnitude.sum()),
         l2=float(np.sqrt(np.square(wide).sum())),
         max=float(magnitude.max(initial=0.0)),
-        zeros=float(np.mean(wide == 0)) if wide.size else 0.0,
+        zeros=(wide.size - int(np.count_nonzero(wide))) / wide.size if wide.size else 0.0,
         sum=float(wide.sum()),
         top=_places(wide, channels if wide.ndim > 1 else None, names),
         unit=unit,
@@ -95,7 +95,8 @@ def _results(item: ItemRecord) -> Iterator[tuple[str, str, float]]:
 
 
 def _statistic(collected: "array[float]") -> StatisticRecord:
-    values = np.asarray(collected)
+    # Sorted, so that the last digit of a mean does not depend on who was finished first.
+    values = np.sort(np.asarray(collected))
     # Where nothing was found up to a bound there is no number to interpolate with.
     how: Literal["linear", "lower"] = "linear" if np.isfinite(values).all() else "lower"
     p05, median, p95 = (float(x) for x in np.percentile(values, (5, 50, 95), method=how))

@@ -1,11 +1,9 @@
-"""The samples of one run on their way: read, computed, written, counted."""
+"""The samples of one run on their way: read, computed, written, recorded."""
 
-import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -13,23 +11,20 @@ from typing import Any, Protocol, cast
 
 from saliency_cli.autodiff.packing import Job, Outcome, Packer, Query, Reply
 from saliency_cli.errors import InputError, OutputError, SaliencyError, UsageError
-from saliency_cli.records import CountsRecord, ItemRecord
+from saliency_cli.records import ItemRecord
 from saliency_cli.runs import diagnosis
 from saliency_cli.runs.asides import Asides, Waiting
 from saliency_cli.runs.checking import reads_stdin
 from saliency_cli.runs.destination import Destination
 from saliency_cli.runs.explaining import Explained, explain
 from saliency_cli.runs.feeding import Fed, Unfit
-from saliency_cli.runs.journal import Journal
-from saliency_cli.runs.listening import Listener
+from saliency_cli.runs.ledger import Recording, Result
 from saliency_cli.runs.measuring import Aside
-from saliency_cli.runs.pipeline import Read, WriteBehind, read_ahead
+from saliency_cli.runs.pipeline import Read, WriteBehind, read_ahead, unswept
 from saliency_cli.runs.planning import error_record
 from saliency_cli.runs.preparing import Prepared
 from saliency_cli.runs.sources import STDIN, Source, read
-from saliency_cli.runs.summary import Collected
 
-Result = tuple[ItemRecord, bytes]
 Outcomes = Generator[Outcome, None, None]
 Taken = tuple[list[Fed | Unfit], Mapping[str, bytes]]
 
@@ -59,49 +54,46 @@ Program = Callable[[Fed, Aside], Generator[Query, Reply, Any]]
 
 @dataclass(eq=False)
 class Work:
-    """The samples of one run on their way: read, computed, written, counted.
+    """The samples of one run, or of one worker's share of it, on their way: read, computed, written, recorded.
 
-    `keep` is shown every finished sample before it is recorded, on a writing thread; `recorded` every
-    record, in the order of the inputs, on the recording one. `program` is what is asked of each sample: by
-    default its maps, and what is measured of them.
+    `keep` is shown every finished sample before it is recorded, on a writing thread; `ledger` hears of each on the
+    recording one, in the order in which they are finished. `program` is what is asked of each sample: by default
+    its maps, and what is measured of them. `streaming`: sources may be slow to come, and none waits for the next.
     """
 
     prepared: Prepared
     publisher: Publishing
-    journal: Journal | None
-    listen: Listener
+    ledger: Recording
     asides: Asides
     keep: Keep = _nothing
-    recorded: Callable[[ItemRecord], None] = lambda _: None
     program: Program | None = None
-    counts: CountsRecord = field(default_factory=CountsRecord)
-    flags: Counter[str] = field(default_factory=Counter)
-    told: set[str] = field(default_factory=set)
-    collected: Collected = field(default_factory=Collected)
+    streaming: bool = False
     stdin: bytes = b""
-    stopped: bool = False
 
-    def run(self, sources: Any) -> None:
+    def run(self, sources: Iterable[Source]) -> None:
         """Carry every source through."""
         if reads_stdin(self.prepared.request):
             # Here, where Ctrl-C reaches: a thread that waits for stdin can't be told to stop.
             self.stdin = read(STDIN)
         lines = self.prepared.request.files_from
-        interactive = lines is not None and not Path(lines).is_file()
+        interactive = self.streaming or (lines is not None and not Path(lines).is_file())
         # A decoded photograph is tens of megabytes: no more of them wait than keep the engine fed.
         engine = self.prepared.engine
         ahead = 2 + engine.evaluator.batch
         packer = Packer(engine.evaluator, classes=engine.classes, truth_shape=self.prepared.truths.truth_shape)
         with ExitStack() as stack:
-            writes = stack.enter_context(WriteBehind(self._record, behind=ahead))
+            stack.enter_context(unswept())
+            writes = stack.enter_context(WriteBehind(self.ledger.record, behind=ahead))
             # Closed by name: a traceback would keep them, and their threads, alive.
             reads = stack.enter_context(
-                closing(read_ahead(sources, self._read, ahead=ahead, interactive=interactive))
+                closing(read_ahead(sources, self._read, ahead=ahead, interactive=interactive, check=writes.check))
             )
             outcomes = stack.enter_context(closing(cast(Outcomes, packer.run(self._jobs(reads, writes)))))
             for outcome in outcomes:
                 fed, began, aside = outcome.key
                 self._forget(fed.id)
+                if isinstance(outcome.error, OutputError):
+                    raise outcome.error  # nowhere to write is no fault of the sample
                 if outcome.error is not None:
                     writes.submit(self._failed(fed.id, outcome.error, began, fed))
                 else:
@@ -117,7 +109,7 @@ class Work:
 
     def _done_before(self, source: Source, held: Mapping[str, bytes]) -> bool:
         """Whether the journal holds this very content, so that it need not even be decoded."""
-        done = self.journal.done.get(source.id) if self.journal is not None else None
+        done = self.ledger.done.get(source.id)
         if done is None:
             return False
         hashes = {path: sha256(data).hexdigest() for path, data in held.items()}
@@ -129,7 +121,7 @@ class Work:
         return same and done.label == self._label(source.id)
 
     def _is_done(self, fed: Fed) -> bool:
-        done = self.journal.done.get(fed.id) if self.journal is not None else None
+        done = self.ledger.done.get(fed.id)
         if done is None:
             return False
         given = [(name, source.sha256) for name, source in fed.sources.items()]
@@ -163,7 +155,7 @@ class Work:
     ) -> Iterator[Waiting | None]:
         """Yield the samples that are to be done; record those that can't be."""
         for found in reads:
-            if self.stopped:
+            if self.ledger.stopped:
                 return
             if found is None:
                 yield None
@@ -172,19 +164,21 @@ class Work:
             began = time.perf_counter() - found.seconds
             if found.error is not None or found.value is None:
                 assert found.error is not None
+                self.ledger.expect([found.source.id])
                 self._forget(found.source.id)
                 writes.submit(self._failed(found.source.id, found.error, began))
                 continue
             samples, held = found.value
+            self.ledger.expect([sample.id for sample in samples] or [found.source.id])
             if not samples:
-                self._skip(found.source.id)
+                self.ledger.skip(found.source.id)
             self._require_one(samples)
             for fed in samples:
                 if isinstance(fed, Unfit):
                     self._forget(fed.id)
                     writes.submit(self._failed(fed.id, fed.error, began))
                 elif self._is_done(fed):
-                    self._skip(fed.id)
+                    self.ledger.skip(fed.id)
                 else:
                     yield Waiting(fed, began, found.source, held if self.asides.rival else {})
 
@@ -197,14 +191,9 @@ class Work:
                 hint="-o DIR/ for a folder",
             )
 
-    def _skip(self, identity: str) -> None:
-        assert self.journal is not None
-        self.counts.skipped += 1
-        self.flags.update(self.journal.done[identity].flags)
-
     def _forget(self, identity: str) -> None:
         """Remove the maps of an input that was done before and is done again, since it changed."""
-        if self.journal is not None and identity in self.journal.done:
+        if identity in self.ledger.done:
             folder = self.publisher.destination.folder(identity)
             for file in folder.iterdir() if folder.is_dir() else ():
                 if file.is_file():
@@ -228,6 +217,9 @@ class Work:
                 record, shown = self.publisher.publish(fed, explained, 0.0)
             except InputError as error:
                 return self._failed(fed.id, error, began, fed)()
+            if note := self.prepared.engine.ran_out():
+                for source in record.sources.values():
+                    source.notes.append(note)
             record.seconds = round(time.perf_counter() - began, 6)
             self.keep(fed, aside, explained, record)
             return record, shown
@@ -241,39 +233,3 @@ class Work:
         seconds = round(time.perf_counter() - began, 6)
         record = ItemRecord(id=identity, status="error", sources=sources, error=told, seconds=seconds)
         return lambda: (record, b"")
-
-    def _record(self, result: Result) -> None:
-        """Journal and tell one finished sample. Runs on the recorder's thread, one sample at a time."""
-        record, shown = result
-        self.recorded(record)
-        if self.journal is not None:
-            self.journal.append(record)
-        else:
-            self.collected.add(record)
-        if shown:
-            _show(shown)
-        if record.status == "error":
-            self.counts.error += 1
-            limit = self.prepared.request.max_failures
-            if limit is not None and self.counts.error >= limit and not self.stopped:
-                self.stopped = True
-                self.listen.warning(f"stopped after {self.counts.error} failures (--max-failures {limit})")
-        else:
-            self.counts.ok += 1
-            self.flags.update(record.flags)
-            for flag in record.flags:
-                if flag not in self.told:
-                    self.told.add(flag)
-                    self.listen.warning(f"{record.id}: {diagnosis.MEANINGS[flag]}")
-            for note in dict.fromkeys(note for source in record.sources.values() for note in source.notes):
-                if note not in self.told:
-                    self.told.add(note)
-                    self.listen.notice(f"{record.id}: {note}")
-        self.listen.item(record)
-
-
-def _show(picture: bytes) -> None:
-    if sys.stdout is None:
-        raise OutputError("-o - writes to stdout, which is closed", hint="-o FILE.png", reason="not-writable")
-    sys.stdout.buffer.write(picture)
-    sys.stdout.buffer.flush()

@@ -56,7 +56,7 @@ class Publisher:
         )
         pending: list[tuple[dict[str, str], str, Writer, list[View], dict[str, str]]] = []
         for found in explained.maps:
-            entry, views = self.describe(fed, found, record)
+            entry, views = self.describe(fed, found, record, drawn=bool(self.writers))
             record.maps.append(entry)
             parts = {"method": found.method, "target": found.target.label}
             for format_name, writer in self.writers.items():
@@ -101,9 +101,9 @@ class Publisher:
             )
 
     def describe(
-        self, fed: Fed, found: Attributed, record: ItemRecord | None = None
+        self, fed: Fed, found: Attributed, record: ItemRecord | None = None, *, drawn: bool = True
     ) -> tuple[MapRecord, dict[str, View]]:
-        """Return one map's numbers, and the view of each input it is drawn from."""
+        """Return one map's numbers, and the view of each input it is drawn from, if it is drawn."""
         method = self.methods[found.method]
         entry = MapRecord(
             method=found.method,
@@ -121,6 +121,8 @@ class Publisher:
             if len(spec.shape) == 2 and part.layout == "picture":
                 channels = None
             entry.inputs[name] = summarise(values, channels, part.names, method.unit)
+            if not drawn:
+                continue
             style = self.style if self.reduce_given else replace(self.style, reduce=method.reduce)
             views[name] = View(
                 values=values,

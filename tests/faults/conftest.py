@@ -15,6 +15,32 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+_TALLY = pytest.StashKey()
+
+
+@pytest.fixture
+def tally(request):
+    """Return a function that adds to the counts printed at the end: what was done, and how often."""
+    counts = request.config.stash.setdefault(_TALLY, {})
+
+    def add(kind, **numbers):
+        row = counts.setdefault(kind, {})
+        for name, number in numbers.items():
+            row[name] = row.get(name, 0) + number
+
+    return add
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Print the counts: `docs/reliability.md` keeps them."""
+    counts = config.stash.get(_TALLY, {})
+    if counts:
+        terminalreporter.section("faults")
+        for kind, numbers in sorted(counts.items()):
+            told = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in numbers.items())
+            terminalreporter.write_line(f"{kind:50} {told}")
+
+
 def pytest_configure(config):
     """Name the marker of what needs TensorFlow."""
     config.addinivalue_line("markers", "real_model: runs TensorFlow")

@@ -2,11 +2,15 @@
 
 import io
 import json
+import random
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from run_tools import finish, journal, maps, named_files, run_json, start
+from run_tools import finish, maps, named_files, run_json, start
 
 COMMAND = (
     "compute", "picture.keras", "in", "--format", "heatmap", "--format", "npy", "--format", "json",
@@ -20,6 +24,58 @@ def whole_run(folder="whole", delay=0.0):
     return maps(folder)
 
 
+def moments(times, count, lasts, seed):
+    """Yield moments to strike at: every third anywhere in a run of `lasts` seconds, others by how much is done."""
+    chance = random.Random(seed)
+    for turn in range(times):
+        yield chance.uniform(0.1, lasts) if turn % 3 == 0 else chance.randrange(count - 1)
+
+
+def await_moment(process, moment, out):
+    """Wait for seconds (a float), or until so many lines more than before are in a run folder's journals (an int)."""
+    if isinstance(moment, float):
+        time.sleep(moment)
+        return
+    while process.poll() is None and len(ids(out)) <= moment:
+        time.sleep(0.005)
+
+
+def strike_on(moments, number, expected, count, *more, delay, tally, kind):
+    """Strike a run again and again, each going on from the one before; begin anew where one came to its end.
+
+    Returns how many were struck while they worked.
+    """
+    finished = at_work = strikes = 0
+    for moment in moments:
+        out = f"out{finished}"
+        before = {record["id"] for record in require_sound(out)} if Path(out).is_dir() else set()
+        if isinstance(moment, int):
+            moment = len(before) + moment % max(1, count - len(before) - 1)
+        with start(
+            *COMMAND, "-o", out, "--resume", *more, cwd=".", delay=delay, stderr=subprocess.DEVNULL
+        ) as process:
+            await_moment(process, moment, out)
+            process.send_signal(number)
+            code = process.wait(300)
+        strikes += 1
+        assert code in (0, -number, 128 + number), f"it ended with {code}"
+        if not Path(out).is_dir():
+            continue  # struck before it did anything
+        after = {record["id"] for record in require_sound(out)}
+        assert before <= after, "finished inputs were lost"
+        if number != signal.SIGKILL:
+            assert not list(Path(out).rglob(".saliency-*")), "something half written was left"
+        at_work += code != 0 and 0 < len(after) < count
+        if code == 0:
+            require_finished(expected, count, out)
+            finished += 1
+    code, _, told = finish(*COMMAND, "-o", f"out{finished}", "--resume", *more, cwd=".")
+    assert code == 0, told
+    require_finished(expected, count, f"out{finished}")
+    tally(kind, strikes=strikes, at_work=at_work)
+    return at_work
+
+
 def struck(signal_at, number, *more, delay=0.005, out="out", **options):
     """Start a run, send it a signal after some seconds, and return its exit code."""
     process = start(*COMMAND, "-o", out, *more, cwd=".", delay=delay, **options)
@@ -30,17 +86,31 @@ def struck(signal_at, number, *more, delay=0.005, out="out", **options):
         return process.wait(20)
 
 
+def journals(folder):
+    """Return a run folder's journals: its own, or its shards'."""
+    root = Path(folder)
+    return [path for path in (root / "items.jsonl", *sorted((root / "shards").glob("*.jsonl"))) if path.exists()]
+
+
+def ids(folder):
+    """Return the ids of the whole lines of all journals."""
+    texts = [path.read_bytes() for path in journals(folder)]
+    return [json.loads(line)["id"] for text in texts for line in text.splitlines(keepends=True) if line[-1:] == b"\n"]
+
+
 def require_sound(folder="out"):
     """Assert that every file under a final name is whole, and that the journal's lines tell the truth."""
     root = Path(folder)
     for path in root.glob("maps/**/*"):
         if path.is_file() and not path.name.startswith(".saliency-"):
             require_whole(path)
-    for path in (root / "run.json", root / "metrics.json"):
-        assert not path.exists() or run_json(folder)
-    lines = (root / "items.jsonl").read_bytes().split(b"\n") if (root / "items.jsonl").exists() else [b""]
-    assert lines[-1] == b"" or len(lines[-1]) < 5000  # at most the last one is torn
-    records = [json.loads(line) for line in lines[:-1]]
+    for path in (root / "run.json", root / "metrics.json", *(root / "shards").glob("*.json")):
+        assert not path.exists() or json.loads(path.read_text())
+    records = []
+    for path in journals(folder):
+        lines = path.read_bytes().split(b"\n")
+        assert lines[-1] == b"" or len(lines[-1]) < 5000  # at most the last one is torn
+        records += [json.loads(line) for line in lines[:-1]]
     assert len({record["id"] for record in records}) == len(records)
     for record in records:
         for file in named_files(record):
@@ -63,7 +133,7 @@ def require_whole(path):
 def require_finished(expected, count, folder="out"):
     """Assert that a run folder is what an undisturbed run leaves."""
     assert maps(folder) == expected
-    ids = [record["id"] for record in journal(folder)]
-    assert len(ids) == len(set(ids)) == count
+    found = ids(folder)
+    assert len(found) == len(set(found)) == count
     assert run_json(folder)["status"] == "done"
     assert not list(Path(folder).rglob(".saliency-*"))

@@ -12,6 +12,7 @@ from stand_in import open_stand_in
 from saliency_cli.cli import entry
 from saliency_cli.runs import compare as comparing
 from saliency_cli.runs import compute as module
+from saliency_cli.runs import studying
 from saliency_cli.runs.request import ComputeRequest
 
 Told = namedtuple("Told", "code out err")
@@ -43,6 +44,7 @@ def compute():
 def saliency(monkeypatch, capfdbinary):
     """Return a function that runs a command line with the stand-in and gives (code, out, err)."""
     monkeypatch.setattr(module, "compute", partial(module.compute, open_engine=open_stand_in))
+    monkeypatch.setattr(studying, "run_study", partial(studying.run_study, open_engine=open_stand_in))
     monkeypatch.setattr(comparing, "compare", partial(comparing.compare, open_engine=open_stand_in))
 
     def run(*arguments, stdin=b""):

@@ -119,5 +119,5 @@ def start(*arguments, cwd, delay=0.0, script=SCRIPT, **options):
 def finish(*arguments, cwd, **options):
     """Run such a process to its end; return (exit code, stdout, stderr)."""
     process = start(*arguments, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
-    out, told = process.communicate(timeout=60)
+    out, told = process.communicate(timeout=300)
     return process.returncode, out, told
