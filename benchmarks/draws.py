@@ -62,8 +62,6 @@ def ratios(model: Trained, sample: Array) -> tuple[float, float, float]:
 def measure() -> list[Row]:
     rows, reached = [], []
     for model in trained(PICTURES):
-        if model.name == "table":  # one σ for features of many units is no noise
-            continue
         samples = model.samples[:FEW] if model.samples[0].size > LARGE else model.samples
         errors, pairs, sets = zip(*(ratios(model, sample) for sample in samples), strict=True)
         antithetic = statistics.median(pairs)

@@ -127,7 +127,8 @@ class SaliencyModel:
 
         `single`: a sample is one evaluation. Raises `UsageError` and `ModelError`.
         """
-        key = (request.output_name, request.space, request.loss, request.batch_size, single, request.by_weights)
+        several = (request.outputs, request.by_weights)
+        key = (request.output_name, request.space, request.loss, request.batch_size, single, several)
         if key not in self._engines:
             self._engines[key] = compile_engine(self._model, self._device, request, single=single)
         return self._engines[key]

@@ -56,23 +56,33 @@ class Derived:
 
 
 def jacobian(
-    model: SaliencyModel, x: "Any", *, classes: Sequence[str | int] = (), mode: str = "auto", **about: Any
+    model: SaliencyModel,
+    x: "Any",
+    *,
+    outputs: Sequence[str] = (),
+    classes: Sequence[str | int] = (),
+    mode: str = "auto",
+    **about: Any,
 ) -> Derived:
-    """Return J[i, j] = ∂yᵢ/∂xⱼ of an output's values by each floating input's, whole.
+    """Return J[i, j] = ∂yᵢ/∂xⱼ of the outputs' values by each floating input's, whole.
+
+    `found.arrays()` holds `(output, input)` → the array, of the output's shape and then the input's.
 
     Args:
         model: made by `load` or `wrap`.
         x: an array, a mapping of input to array, or the path of a file, as `SaliencyModel.attribute` takes it.
+        outputs: names of the model's outputs, all of them without it.
         classes: rows for these alone.
         mode: `forward`, `reverse`, or `auto`, the cheaper.
-        about: `output_name`, `space`, `class_names`, `preprocess`, `resize`, `seed`, `batch_size`.
+        about: `space`, `class_names`, `preprocess`, `resize`, `seed`, `batch_size`.
 
     Raises:
         UsageError: an argument makes no sense. InputError: the sample can't be used. ModelError: nothing connects.
     """
     from saliency_cli.studies.jacobian import Jacobians
 
-    return _derived(model, x, Jacobians(tuple(map(str, classes)), mode), about)  # type: ignore[arg-type]
+    study = Jacobians(tuple(map(str, classes)), mode)  # type: ignore[arg-type]
+    return _derived(model, x, study, {"target": "all", **about}, outputs=tuple(outputs))
 
 
 def hessian(model: SaliencyModel, x: "Any", *, smooth_relu: float | None = None, **options: Any) -> Derived:
@@ -195,7 +205,7 @@ def _require_known(study: str, about: Mapping[str, Any], known: tuple[str, ...])
             )
 
 
-def _derived(model: SaliencyModel, x: Any, study: "Study", about: Mapping[str, Any]) -> Derived:
+def _derived(model: SaliencyModel, x: Any, study: "Study", about: Mapping[str, Any], **further: Any) -> Derived:
     from saliency_cli.runs.inquiring import inquire
 
     _require_known(study.name, about, _ABOUT)
@@ -206,7 +216,7 @@ def _derived(model: SaliencyModel, x: Any, study: "Study", about: Mapping[str, A
     given = fspath(x) if isinstance(x, PathLike) else x
     if not isinstance(given, str):
         fields.setdefault("preprocess", "auto" if given is None else "none")
-    request = ComputeRequest("", **fields)
+    request = ComputeRequest("", **fields, **further)
     engine = model.compiled(request, single=study.sequential)
     found, findings = inquire(engine, given, request, study, class_names=tuple(about.get("class_names", ())))
     return Derived(found, findings.results, findings.flags, findings.files)

@@ -32,6 +32,7 @@ def test_the_jacobian_of_a_linear_model_is_its_matrix(linear):
     assert block.shape == [2, 3]
     assert block.space == "logit"
     np.testing.assert_allclose(block.norm, np.linalg.norm(W), rtol=1e-6)
+    np.testing.assert_allclose(found.found.arrays()["classes", "x"], W.T, rtol=1e-6)
     np.testing.assert_allclose(block.singular_values, np.linalg.svd(W.T)[1], rtol=1e-5)
 
 

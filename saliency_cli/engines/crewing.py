@@ -1,6 +1,7 @@
 """One local worker as its parent sees it: its process, the socket to it, the items it has."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -46,6 +47,7 @@ class Member:
                 command(theirs.fileno()),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,  # the parent's is for data
+                stderr=_stderr(),
                 pass_fds=[theirs.fileno()],
                 process_group=0,  # Ctrl-C is for the parent alone: it decides what becomes of its workers
             )
@@ -105,3 +107,15 @@ class Member:
         except ValueError:
             name = f"signal {-code}"
         return f"it was ended by {name}" + (", as the system does when memory runs out" if name == "SIGKILL" else "")
+
+
+def _stderr() -> int:
+    """Return where a worker's warnings go: where this process's do, named, since a descriptor may not be inherited.
+
+    Number 2 must be something: the next file a process opens would get it, and with it what native code logs.
+    """
+    try:
+        os.fstat(2)
+    except OSError:
+        return subprocess.DEVNULL
+    return 2

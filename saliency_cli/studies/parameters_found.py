@@ -93,7 +93,7 @@ class Totals:
         if self.n < 2:
             return None
         of_mean = sum(norm(total) ** 2 for total in self.sums) / self.n**2
-        spread = (float(self.squares.sum()) / self.n - of_mean)
+        spread = self.n / (self.n - 1) * (float(self.squares.sum()) / self.n - of_mean)
         signal = of_mean - spread / self.n
         return spread / signal if signal > 0 else None
 

@@ -1,5 +1,6 @@
 """The faults strike runs with the stand-in of `tests/runs`, as processes of their own."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -42,5 +43,7 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def pytest_configure(config):
+    # A job in the background ignores it, and so would every run that is struck.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     """Name the marker of what needs TensorFlow."""
     config.addinivalue_line("markers", "real_model: runs TensorFlow")

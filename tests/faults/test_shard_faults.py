@@ -42,7 +42,7 @@ def test_one_of_three_at_once_is_struck(number, times, tally):
         done = {record["id"] for record in require_sound(out)}
         at_work += codes[name] != 0 and COUNT * 2 // 3 < len(done) < COUNT
         if codes[name] != 0:
-            assert run_json(out)["status"] == "running"
+            assert run_json(out)["status"] in ("running", "done")  # it may have been over but for its farewell
             assert shard(name, "--resume", out=out).wait(300) == 0
         assert done <= set(ids(out))
         require_finished(expected, COUNT, out)
