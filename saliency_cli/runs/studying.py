@@ -74,7 +74,7 @@ def run_study(
         if ledger.journal is None:
             ledger.recorded = items.append
         elif totals:
-            pass
+            ledger.journal.begin_anew()
         return Work(prepared, publisher, ledger, Asides(prepared, None), program=program)
 
     def conclude(run: RunRecord, ledger: Ledger) -> None:

@@ -43,7 +43,7 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def pytest_configure(config):
+    """Name the marker of what needs TensorFlow."""
     # A job in the background ignores it, and so would every run that is struck.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    """Name the marker of what needs TensorFlow."""
     config.addinivalue_line("markers", "real_model: runs TensorFlow")
