@@ -41,6 +41,7 @@ HAPPENING = {
     "unpicklable": fail_beyond_pickling,
     "sleep": lambda seconds: time.sleep(float(seconds)),
     "exit": lambda _: os._exit(3),
+    "after": lambda _: None,
 }
 
 
