@@ -207,3 +207,42 @@ def test_an_input_that_is_no_matter_needs_no_reference():
     assert list(found.gradients) == ["left"]
     change = found.values - found.activations["reference_value_0"]
     np.testing.assert_allclose((found.gradients["left"] * (rows - before)).sum(1), change, atol=1e-5)
+
+
+def channels(first):
+    """One network in either order of axes; its weights are the same."""
+    order = {"data_format": "channels_first" if first else "channels_last"}
+    x = keras.Input((3, 8, 8) if first else (8, 8, 3))
+    axis = 1 if first else -1
+    y = L.Conv2D(6, 3, dilation_rate=2, padding="same", **order)(x)
+    y = L.ReLU()(L.BatchNormalization(axis=axis)(y))
+    z = L.ReLU()(L.Conv2D(6, 3, padding="same", groups=2, **order)(y))
+    y = L.BatchNormalization(axis=axis)(L.Add()([y, z]))  # of its own: behind a sum
+    y = L.Conv2DTranspose(4, 2, strides=2, use_bias=False, **order)(y)
+    y = L.Dense(5, "relu")(L.GlobalAveragePooling2D(**order)(y))
+    return seeded(keras.Model(x, L.Dense(4, "softmax")(y)))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_order_of_axes_is_no_matter(rule):
+    last, map_of_last = by_rule(channels(first=False), X, rule, RULES[rule], target=1)
+    turned = [before if before.ndim == 0 else before.transpose(0, 3, 1, 2) for before in RULES[rule]]
+    first, map_of_first = by_rule(channels(first=True), X.transpose(0, 3, 1, 2), rule, turned, target=1)
+    assert np.abs(map_of_last).max() > 1e-3
+    expected = map_of_last.transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(map_of_first, expected, atol=3e-6 * np.abs(expected).max())
+    np.testing.assert_allclose(first.values, last.values, rtol=1e-5)
+    assert first.activations["patched"][0] == last.activations["patched"][0]
+
+
+def test_a_row_with_channels_first():
+    models = []
+    for first in (True, False):
+        order = {"data_format": "channels_first" if first else "channels_last"}
+        x = keras.Input((3, 9) if first else (9, 3))
+        y = L.ReLU()(L.BatchNormalization(axis=1 if first else -1)(L.Conv1D(5, 3, **order)(x)))
+        models.append(seeded(keras.Model(x, L.Dense(2)(L.GlobalAveragePooling1D(**order)(y)))))
+    x = inputs((3, 9))
+    for rule in ("lrp:epsilon=0.01", "lrp:convolution=zplus,first=flat"):
+        turned = by_rule(models[1], x.transpose(0, 2, 1), rule)[1].transpose(0, 2, 1)
+        np.testing.assert_allclose(by_rule(models[0], x, rule)[1], turned, atol=3e-6 * np.abs(turned).max())

@@ -8,14 +8,13 @@ from typing import Any
 
 from saliency_cli.autodiff.backward.flow import Flow
 from saliency_cli.autodiff.backward.kinds import BATCH_NORMS, KERNELS
-from saliency_cli.autodiff.backward.linear import Product
-from saliency_cli.autodiff.backward.walk import no_rule
+from saliency_cli.autodiff.backward.linear import Product, along_channels, channels_first
 from saliency_cli.autodiff.runtime import tf
 
 Tensor = Any
 Operation = Any
 
-_LAST_KEPT = ("Identity", "EnsureShape", "Squeeze", "ExpandDims", "Reshape", "BatchToSpaceND", "BatchToSpace")
+_MOVES = ("Identity", "EnsureShape", "Squeeze", "ExpandDims", "Reshape", "BatchToSpaceND", "BatchToSpace")
 
 
 def product_of(flow: Flow, operation: Operation) -> Product | None:
@@ -23,7 +22,6 @@ def product_of(flow: Flow, operation: Operation) -> Product | None:
     carried = flow.carried(operation)
     if operation.type not in KERNELS or len(carried) != 1:
         return None
-    _require_channels_last(operation)
     found = Product(operation, carried[0], operation.outputs[0])
     while True:
         longer = _longer(flow, found)
@@ -33,20 +31,21 @@ def product_of(flow: Flow, operation: Operation) -> Product | None:
 
 
 def _longer(flow: Flow, product: Product) -> Product | None:
-    """Take in the next operation if it is the only reader and scales, shifts, or keeps the last axis."""
+    """Take in the next operation if it is the only reader and scales, shifts, or keeps the channels' axis."""
     readers = flow.readers(product.end)
     if len(readers) != 1 or product.end.name == flow.end.name:
         return None
     (operation,) = readers
-    out = operation.outputs[0]
-    if operation.type in _LAST_KEPT:
-        same = operation.inputs[0].shape.rank and out.shape.rank and operation.inputs[0].shape[-1] == out.shape[-1]
-        return replace(product, end=out, moves=(*product.moves, operation)) if same and out.shape[-1] else None
+    out, axis = operation.outputs[0], 1 if channels_first(product.operation) else -1
+    if operation.type in _MOVES:
+        came, goes = operation.inputs[0].shape, out.shape
+        same = (came.rank or 0) > 1 and (goes.rank or 0) > 1 and came[axis] == goes[axis]
+        return replace(product, end=out, moves=(*product.moves, operation)) if same and goes[axis] else None
     change = scale_and_shift(flow, operation)
     if change is None:
         return None
     scale, shift = change
-    parts = [None if part is None else _by_channel(part, out) for part in (scale, shift)]
+    parts = [None if part is None else _by_channel(part, out, axis) for part in (scale, shift)]
     if any(part is None and given is not None for part, given in zip(parts, change, strict=True)):
         return None
     scale, shift = parts
@@ -66,18 +65,17 @@ def scale_and_shift(flow: Flow, operation: Operation) -> tuple[Tensor | None, Te
     (at,) = carried
     kind = operation.type
     if kind in BATCH_NORMS and at == 0 and not operation.get_attr("is_training"):
-        _require_channels_last(operation)
         _, gamma, beta, mean, variance = operation.inputs
         scale = gamma * tf.math.rsqrt(variance + operation.get_attr("epsilon"))
-        return scale, beta - mean * scale
+        return along_channels(operation, scale), along_channels(operation, beta - mean * scale)
     if kind == "Neg":
         return tf.constant(-1.0, operation.outputs[0].dtype), None
     if kind not in ("BiasAdd", "Add", "AddV2", "Sub", "Mul", "RealDiv"):
         return None
-    if kind == "BiasAdd":
-        _require_channels_last(operation)
     other = operation.inputs[1 - at]
-    if kind in ("BiasAdd", "Add", "AddV2"):
+    if kind == "BiasAdd":
+        return None, along_channels(operation, other) if at == 0 else other
+    if kind in ("Add", "AddV2"):
         return None, other
     if kind == "Sub":
         return (None, -other) if at == 0 else (tf.constant(-1.0, other.dtype), other)
@@ -86,21 +84,16 @@ def scale_and_shift(flow: Flow, operation: Operation) -> tuple[Tensor | None, Te
     return (1 / other, None) if at == 0 else None
 
 
-def _by_channel(number: Tensor, out: Tensor) -> Tensor | None:
+def _by_channel(number: Tensor, out: Tensor, axis: int) -> Tensor | None:
     """Return a number of every channel as one row, None where it differs from place to place."""
-    shape = number.shape
-    if shape.rank is None or any(length != 1 for length in shape[:-1]):
+    if number.shape.rank is None or out.shape.rank is None or number.shape.rank > out.shape.rank:
         return None
-    if shape.rank and shape[-1] not in (1, out.shape[-1]):
+    lengths = [1] * (out.shape.rank - number.shape.rank) + list(number.shape)
+    own = lengths.pop(axis)
+    if any(length != 1 for length in lengths) or own not in (1, out.shape[axis]):
         return None
     return tf.reshape(number, (-1,))
 
 
 def _takes_scale(operation: Operation, data: int) -> bool:
     return operation.type != "Einsum" and (data == 0 or operation.type == "Conv2DBackpropInput")
-
-
-def _require_channels_last(operation: Operation) -> None:
-    names = {attribute.name for attribute in operation.op_def.attr}
-    if "data_format" in names and operation.get_attr("data_format").startswith(b"NC"):
-        raise no_rule("a relevance rule for channels first", operation)

@@ -14,9 +14,9 @@ Sign = Literal["all", "+", "-", "one", "square"]
 
 @dataclass(frozen=True, eq=False)
 class Product:
-    """A product of data with a kernel, times `scale` plus `shift` (each by channel, the last axis).
+    """A product of data with a kernel, times `scale` plus `shift` (each a row, one number a channel).
 
-    `end` is the tensor it ends in, behind `moves` that leave the last axis as it is.
+    `end` is the tensor it ends in, behind `moves` that leave the channels' axis as it is.
     """
 
     operation: Operation
@@ -31,6 +31,11 @@ class Product:
     def inputs(self) -> list[Tensor]:
         """The data, as one input."""
         return [self.operation.inputs[self.data]]
+
+    @property
+    def added(self) -> Tensor | None:
+        """What is added to the product, of a shape that broadcasts with it."""
+        return None if self.shift is None else along_channels(self.operation, self.shift)
 
     def apply(self, xs: Sequence[Tensor], sign: Sign) -> Tensor | None:
         """Return the product of data with the kernel's part of a sign, scaled and not shifted."""
@@ -75,7 +80,7 @@ class Sum:
 
     operation: Operation
     carried: tuple[int, ...]
-    shift: Tensor | None = None
+    added: None = None
 
     @property
     def inputs(self) -> list[Tensor]:
@@ -103,6 +108,18 @@ class Sum:
     def _signs(self, sign: Sign) -> list[bool]:
         """Return which inputs weigh in with a sign; what is taken off does so with a minus."""
         return [sign == "all" or (sign == "-") == (self._difference and i == 1) for i in self.carried]
+
+
+def channels_first(operation: Operation) -> bool:
+    """Whether an operation has its channels before the places."""
+    names = {attribute.name for attribute in operation.op_def.attr}
+    return "data_format" in names and operation.get_attr("data_format").startswith(b"NC")
+
+
+def along_channels(operation: Operation, row: Tensor) -> Tensor:
+    """Return one number a channel in a shape that broadcasts with an operation's output."""
+    rank = operation.outputs[0].shape.rank
+    return tf.reshape(row, [-1, *(1 for _ in range(rank - 2))]) if channels_first(operation) else row
 
 
 def _laid_out(operation: Operation, kernel: Tensor, scale: Tensor) -> Tensor:

@@ -95,7 +95,7 @@ class Sharing:
 
     def _bias(self, linear: Linear) -> Tensor:
         dtype = linear.inputs[0].dtype
-        return linear.shift if self.biases and linear.shift is not None else tf.zeros((), dtype)
+        return linear.added if self.biases and linear.added is not None else tf.zeros((), dtype)
 
 
 def _signed(linear: Linear, over: Tensor, *, positive: bool) -> list[Tensor]:
