@@ -22,8 +22,9 @@ from saliency_cli.autodiff.disconnected import why_disconnected
 from saliency_cli.autodiff.head import Head, find_head
 from saliency_cli.autodiff.kinks import kinks
 from saliency_cli.autodiff.layers import Layers
+from saliency_cli.autodiff.liveness import peak
 from saliency_cli.autodiff.losses import Loss, find_loss
-from saliency_cli.autodiff.memory import predicted, require_room, too_large
+from saliency_cli.autodiff.memory import require_room, too_large
 from saliency_cli.autodiff.model import Model, Traced
 from saliency_cli.autodiff.packing import Evaluation, placed
 from saliency_cli.autodiff.products import hessian_product, jacobian_product
@@ -376,8 +377,8 @@ class Compiled:
 
     @property
     def footprint(self) -> int:
-        """The bytes that one batch of plain gradients is predicted to take at its most (`autodiff/memory.py`)."""
-        return predicted(self.function(GRADIENT).graph)
+        """The bytes that one batch of plain gradients is predicted to take at its most (`autodiff/liveness.py`)."""
+        return peak(self.function(GRADIENT).graph)
 
     @property
     def layers(self) -> Layers:

@@ -6,6 +6,7 @@ from asking import ask, compiled
 from tiny_models import L, any_size, drawn, keras, seeded
 
 from saliency_cli.autodiff import memory
+from saliency_cli.autodiff.liveness import peak
 from saliency_cli.autodiff.runtime import tf
 from saliency_cli.errors import ModelError
 from saliency_cli.models.keras3.live import wrap
@@ -37,7 +38,7 @@ def diamond(x):
     ],
 )
 def test_what_is_held_at_once(function, expected):
-    assert memory.predicted(graph_of(function)) == pytest.approx(expected * MB, abs=16)
+    assert peak(graph_of(function)) == pytest.approx(expected * MB, abs=16)
 
 
 def test_what_leads_nowhere_and_what_is_no_float_takes_nothing():
@@ -45,7 +46,7 @@ def test_what_leads_nowhere_and_what_is_no_float_takes_nothing():
         tf.stack([tf.cumsum(x)] * 50)
         return x + tf.cast(tf.reduce_sum(tf.cast(x, tf.int64)), tf.float32)
 
-    assert memory.predicted(graph_of(idle)) < 2 * MB
+    assert peak(graph_of(idle)) < 2 * MB
 
 
 @pytest.fixture
