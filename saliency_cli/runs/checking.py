@@ -165,11 +165,11 @@ def stacked(source: Source) -> bool:
 
 
 def like_before(request: ComputeRequest, destination: Destination) -> ComputeRequest:
-    """Return the request with the batch size of the run it goes on with, unless it names one itself.
+    """Return the request with the batch size of the run it goes on with or is a shard of, unless it names one itself.
 
     A run begun with one input has another shape of its own than one of many, and another shape gives other bits.
     """
-    before = read_run(destination.root) if request.resume else None
+    before = read_run(destination.root) if request.resume or request.shard else None
     if before is None or request.batch_size not in (None, "auto") or not before.batch_size:
         return request
     return replace(request, batch_size=before.batch_size)

@@ -25,6 +25,7 @@ from saliency_cli.runs.planning import planned
 from saliency_cli.runs.preparing import OpenEngine, Wanted
 from saliency_cli.runs.report import Report
 from saliency_cli.runs.request import ComputeRequest
+from saliency_cli.runs.sharing import share_of
 from saliency_cli.runs.sources import Source, listed
 from saliency_cli.runs.worker import Told
 
@@ -51,6 +52,8 @@ def compute(request: ComputeRequest, listen: Listener, open_engine: OpenEngine =
     jobs = workers(request, destination, sources)
     if request.dry_run:
         destination = destination if keep is None else replace(destination, formats=())
+        share = share_of(request, sources)
+        sources = sources if share is None or sources is None else list(share.taken(sources))
         report = planned(request, destination, sources, listen, began)
         listen.finished(report)
         return report

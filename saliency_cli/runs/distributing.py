@@ -8,6 +8,7 @@ from functools import cached_property
 from saliency_cli.engines.protocol import Executor, Task
 from saliency_cli.errors import UsageError
 from saliency_cli.records import ErrorRecord, ItemRecord
+from saliency_cli.runs.checking import stacked
 from saliency_cli.runs.destination import Destination
 from saliency_cli.runs.journal import Done
 from saliency_cli.runs.ledger import Ledger
@@ -42,8 +43,10 @@ class Distributed:
     def _known(self, source: Source) -> Mapping[str, Done]:
         """Return what the run before finished of a source, or of its rows."""
         done = self.ledger.done
-        whole = {source.id: done[source.id]} if source.id in done else {}
-        return whole | {identity: done[identity] for identity in self._rows.get(source.id, ())}
+        if stacked(source):
+            rows = self._rows.get(source.id, [source.id])
+            return {identity: done[identity] for identity in rows if identity in done}
+        return {source.id: done[source.id]} if source.id in done else {}
 
     @cached_property
     def _rows(self) -> Mapping[str, list[str]]:
@@ -104,10 +107,15 @@ def clustered(request: ComputeRequest) -> bool:
     return request.engine == "dask" or request.scheduler is not None
 
 
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _fitting() -> int:
     """Return for how many workers this machine has cores and memory."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(len(os.sched_getaffinity(0)), memory // _WORKER_BYTES))
+    return max(1, min(_cores(), memory // _WORKER_BYTES))
 
 
 def executor_for(request: ComputeRequest, jobs: int, destination: Destination, listen: Listener) -> Executor:
@@ -126,7 +134,7 @@ def task_for(request: ComputeRequest, jobs: int, sources: list[Source] | None, o
 
     Of a cluster's machines nothing is known here: one core a worker.
     """
-    cores = 1 if request.scheduler is not None else len(os.sched_getaffinity(0))
+    cores = 1 if request.scheduler is not None else _cores()
     request = replace(request, threads=request.threads or max(1, cores // jobs), jobs=jobs)
     few = sources if sources is not None and len(sources) <= _FEW else None
     return Task(open_worker, Order(request, few, open_engine))
