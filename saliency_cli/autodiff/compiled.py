@@ -31,6 +31,7 @@ from saliency_cli.autodiff.products import hessian_product, jacobian_product
 from saliency_cli.autodiff.randomising import Redrawing, Step, find_steps
 from saliency_cli.autodiff.runtime import tf
 from saliency_cli.autodiff.stochastic import stochastic_layers
+from saliency_cli.autodiff.strided import replaced
 from saliency_cli.autodiff.walks import as_it_was, channels_last
 from saliency_cli.differentiable import GRADIENT, VALUES, Array, Trace, against
 from saliency_cli.errors import ModelError
@@ -173,6 +174,7 @@ class Compiled:
             gradients, numbers = pulled_by_rule(trace.rule, watched, scored, space, further, again)
         else:
             gradients = tape.gradient(values, by) if trace.gradient else []
+            gradients = replaced(gradients, values) if "CPU" in self.device.upper() else gradients
         if trace == GRADIENT:
             self._traced = traced, head, named, values, gradients
         readable, tops = self._as_read(head, tops)

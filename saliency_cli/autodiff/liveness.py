@@ -12,6 +12,7 @@ from typing import Any
 
 from saliency_cli.autodiff.backward.kinds import ELEMENTWISE
 from saliency_cli.autodiff.runtime import tf
+from saliency_cli.autodiff.walks import ancestors
 
 _SAME = frozenset(
     {"Identity", "IdentityN", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "EnsureShape", "PreventGradient"}
@@ -54,13 +55,8 @@ def everything(graph: Any) -> int:
 
 def _needed(graph: Any) -> list[Any]:
     """Return the operations that lead to a graph's outputs, in the order of their making."""
-    found = {tensor.op.name for tensor in graph.outputs}
-    needed = []
-    for operation in reversed(graph.get_operations()):
-        if operation.name in found:
-            needed.append(operation)
-            found.update(tensor.op.name for tensor in operation.inputs)
-    return needed[::-1]
+    found = set[str]().union(*(ancestors(tensor.op) for tensor in graph.outputs))
+    return [operation for operation in graph.get_operations() if operation.name in found]
 
 
 class _Buffer:
@@ -105,7 +101,14 @@ def _inside(operation: Any) -> int:
 
 
 def _body(operation: Any, attribute: str) -> Any:
-    return operation.graph._get_function(operation.get_attr(attribute).name).graph  # noqa: SLF001 - no public way
+    found = operation.graph._get_function(operation.get_attr(attribute).name)  # noqa: SLF001 - no public way
+    if hasattr(found, "graph"):
+        return found.graph
+    # Of a graph that was read from a file it may be the bare definition.
+    from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
+
+    with operation.graph.as_default():
+        return function_def_to_graph(found.definition)
 
 
 def _bytes(tensor: Any) -> int:
