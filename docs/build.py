@@ -1,4 +1,4 @@
-"""Write the generated pages: the command line's help, and the story of every method and metric.
+"""Write the generated pages: the command line's help, and the story of every method, metric and attack.
 
 `make docs` writes them; a test fails when they are out of date.
 """
@@ -13,6 +13,7 @@ from saliency_cli.cli.group import COMMANDS, saliency
 from saliency_cli.registry import Registry
 from saliency_cli.runs.needs import METRICS
 from saliency_cli.runs.settings import METHODS
+from saliency_cli.studies.perturb import ATTACKS
 
 HERE = Path(__file__).parent
 WIDTH = 100
@@ -52,6 +53,18 @@ def metrics() -> str:
     return "\n".join(page)
 
 
+def attacks() -> str:
+    """Return every attack's story, its cost and its options."""
+    page = ["# Attacks", "", "Written by `make docs` from the attacks' own files in `saliency_cli/attacks/`.", ""]
+    page += ["How `saliency perturb --attack NAME` searches; what it writes is in [perturb](perturb.md).", ""]
+    for name in ATTACKS.names():
+        attack = ATTACKS.build(name, {})
+        facts = [f"- cost with these defaults: {attack.cost}"]
+        facts += ["- looks for the nearest point by itself; ε is no part of the search"] if attack.minimal else []
+        page += _plugin(ATTACKS, name, facts)
+    return "\n".join(page)
+
+
 def _plugin(registry: Registry[Any], name: str, facts: list[str]) -> list[str]:
     lines = [f"## {name}", "", registry.summary(name), "", "```text", registry.story(name), "```", ""]
     lines += [*facts, ""] if facts else []
@@ -63,7 +76,7 @@ def _plugin(registry: Registry[Any], name: str, facts: list[str]) -> list[str]:
     return lines
 
 
-PAGES = {"command-line.md": command_line, "methods.md": methods, "metrics.md": metrics}
+PAGES = {"command-line.md": command_line, "methods.md": methods, "metrics.md": metrics, "attacks.md": attacks}
 
 
 def main() -> None:

@@ -136,15 +136,15 @@ def perturb(model: SaliencyModel, x: "Any", *, attack: str = "pgd", **options: A
         model: made by `load` or `wrap`.
         x: as `jacobian` takes it.
         attack: a name of `saliency attacks`.
-        options: `settings` (the attack's own), `epsilon`, `norm`, `to`, `smallest`, `only`, `valid_range` of
-            `saliency perturb`; and what `jacobian` calls `about`, with `label`.
+        options: `settings` (the attack's own), `epsilon`, `norm`, `to`, `smallest`, `only`, `valid_range`,
+            `formats` of `saliency perturb`; and what `jacobian` calls `about`, with `label`.
 
     Raises:
         UsageError, InputError, ModelError: as `jacobian`.
     """
     from saliency_cli.studies.perturb import Perturb
 
-    own, about = _split(options, ("settings", "epsilon", "norm", "to", "smallest", "only", "valid_range"))
+    own, about = _split(options, ("settings", "epsilon", "norm", "to", "smallest", "only", "valid_range", "formats"))
     return _derived(model, x, Perturb(attack, **own), about)
 
 

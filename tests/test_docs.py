@@ -19,7 +19,7 @@ def pages():
     return module.PAGES
 
 
-@pytest.mark.parametrize("name", ["command-line.md", "methods.md", "metrics.md"])
+@pytest.mark.parametrize("name", ["attacks.md", "command-line.md", "methods.md", "metrics.md"])
 def test_generated_pages_are_up_to_date(name):
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == pages()[name](), "run `make docs`"
 

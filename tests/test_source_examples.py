@@ -135,6 +135,9 @@ def test_two_outputs_each_and_summed():
     np.testing.assert_array_equal(v.values, [0, -3])
     assert (u.record.target.value, v.record.target.value) == (17, -21)
     np.testing.assert_array_equal(u.values + v.values, [2, -2])
+    both = sal.jacobian(opened, np.float32([5, 7])).found.arrays()
+    assert {output: array.tolist() for (output, _), array in both.items()} == {"u": [[2, 1]], "v": [[0, -3]]}
+    np.testing.assert_array_equal(sum(both.values())[0], [2, -2])
 
 
 def test_two_inputs():
@@ -286,3 +289,6 @@ def test_second_derivatives_by_nested_tapes(capsys, n, first, second):
     assert found["gradient_norm"] == pytest.approx(first)
     assert found["eigenvalues"] == pytest.approx([second])
     assert found["trace"] == pytest.approx(second)
+    called = sal.hessian(sal.load("model.keras"), np.float32([3]))
+    assert called.found.matrix.tolist() == [[pytest.approx(second)]]
+    assert called.results["eigenvalues"] == pytest.approx([second])

@@ -209,6 +209,14 @@ _NOT_STUDIED = (
     "jobs", "engine", "scheduler", "shard", *(names[-1] for names, _ in CLIPPING),
 )  # fmt: skip
 
+# Of what these commands share with `compute`, the help says nothing of workers, which they have not.
+_ALONE = (
+    _option("Run", "--max-memory", "max_memory", type=ByteSize(), metavar="SIZE",
+            show_default="three quarters of what is free", help="What one batch may take, such as 2GB."),
+    _option("Run", "--threads", "threads", type=click.IntRange(min=1), metavar="N", show_default="all",
+            help="Processor threads to use."),
+)  # fmt: skip
+
 _NOT_COMPARED = (
     "model", "inputs", "named_inputs", "files_from", "null_separated", "out", "formats", "layout", "keep_maps", "overwrite", "resume", "dry_run",
     "strict", "max_failures", "as_jsonl", "alpha", "colormap", "clip_percentile", "jobs", "engine", "scheduler", "shard",
@@ -243,13 +251,24 @@ def own_option(*names: str, section: str = "Study", **attributes: Any) -> Declar
     return names[-1], click.option(*names, cls=SectionOption, section=section, **attributes)
 
 
+def out_option(default: str, what: str = "A file for one input, a folder for many.") -> Declared:
+    """Return `-o` of a command that writes files of its own; `default` says which, without it."""
+    return own_option("-o", "--out", "out", type=click.Path(allow_dash=True), metavar="PATH", section="Output",
+                      show_default=default, help=what)  # fmt: skip
+
+
 def study_arguments(
     own: Sequence[Declared], without: Sequence[str]
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator: `own` options, and what of `compute` means something without a map."""
+    """Return a decorator: `own` options, and what of `compute` means something without a map.
+
+    An own option of a name that `compute` has too stands in its place.
+    """
     kept = [declared for declared in _DECLARED if declared[0] not in (*_NOT_STUDIED, *without)]
+    mine = {**dict(_ALONE), **dict(own)}
+    placed = [(name, mine.pop(name, declare)) for name, declare in kept]
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        return _decorate(function, (*kept, *own))
+        return _decorate(function, (*placed, *mine.items()))
 
     return decorate

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from saliency_cli.cli import study
-from saliency_cli.cli.compute_options import own_option
+from saliency_cli.cli.compute_options import out_option, own_option
 from saliency_cli.cli.parameters import Choice, SectionCommand
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ _OWN = ("top", "probes", "matrix", "direction", "steps", "smooth")
                help="How many products the eigenvalues of a large input may take."),
     own_option("--smooth-relu", "smooth", type=float, metavar="β", show_default="ReLUs as they are",
                help="Take softplus(βx)/β for each ReLU: with β 10 it is at most 0.07 above it."),
+    out_option("NAME.hessian.npz and .png in the current folder",
+               "FILE.npz or FILE.png for one input, a folder for many."),
 )  # fmt: skip
 @click.pass_context
 def hessian(context: click.Context, /, **given: Any) -> int:

@@ -1,15 +1,21 @@
 """`saliency jacobian`: every output's derivative by every input."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from saliency_cli.cli import study
-from saliency_cli.cli.compute_options import own_option
+from saliency_cli.cli.compute import displayed, request_of
+from saliency_cli.cli.compute_options import out_option, own_option
 from saliency_cli.cli.parameters import Choice, SectionCommand
 
 if TYPE_CHECKING:
+    from saliency_cli.cli.terminal import Terminal
     from saliency_cli.records import ItemRecord
+    from saliency_cli.studies.jacobian_asking import Way
+
+_LARGE = 1e9
 
 
 class JacobianCommand(SectionCommand):
@@ -31,6 +37,8 @@ class JacobianCommand(SectionCommand):
                help="Rows for these classes alone, by name or index; of an output with places the mean over them."),
     own_option("--mode", "mode", type=Choice(("auto", "forward", "reverse")), default="auto",
                help="A column at a time, a row at a time, or whichever is cheaper for the shape."),
+    out_option("NAME.jacobian.npz and .png in the current folder",
+               "FILE.npz or FILE.png for one input, a folder for many."),
     without=("target", "output_name", "loss", "label", "labels"),
 )  # fmt: skip
 @click.pass_context
@@ -41,13 +49,26 @@ def jacobian(context: click.Context, /, **given: Any) -> int:
     """
     classes = tuple(name.strip() for text in given.pop("classes") for name in text.split(",") if name.strip())
     mode = given.pop("mode")
-
-    def build() -> Any:
+    given = {"methods": (("gradient",),), **given, "target": "all", "label": None, "labels": None}
+    request = request_of(context, given)
+    with displayed(given, request, tell=_told) as terminal:
+        from saliency_cli.runs.studying import run_study
         from saliency_cli.studies.jacobian import Jacobians
 
-        return Jacobians(classes, mode)
+        jacobians = Jacobians(classes, mode, watch=partial(_show, terminal))
+        return run_study(request, jacobians, terminal).exit_code
 
-    return study.run(context, {**given, "target": "all", "label": None, "labels": None}, build, _told)
+
+def _show(terminal: "Terminal", identity: str, way: "Way") -> None:
+    """Say how far a large Jacobian has got, and of one that takes long and much room how large it will be."""
+    if not way.done and way.size >= _LARGE:
+        rows, columns = way.shape
+        terminal.notice(
+            f"{identity}: the Jacobian of '{way.output}' is {rows:,} × {columns:,}, {way.size / 1e9:.1f} GB and "
+            f"{way.total:,} gradients; --classes or --output-name asks for less of it"
+        )
+    kind = "row" if way.mode == "reverse" else "column"
+    terminal.working(f"{identity}: {way.output}, {kind} {way.done:,} of {way.total:,}")
 
 
 def _told(record: "ItemRecord") -> str:

@@ -7,7 +7,7 @@ import click
 
 from saliency_cli.cli import study
 from saliency_cli.cli.compute import displayed, request_of
-from saliency_cli.cli.compute_options import own_option
+from saliency_cli.cli.compute_options import out_option, own_option
 from saliency_cli.cli.parameters import Choice, NumberPair, SectionCommand
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ _OWN = (*_OBJECTIVE, *_CLIMB, *_MANNER, "every", "animation", "only", "sizes")
                section="Output", help="Keep the picture after every N-th step."),
     own_option("--animation", "animation", type=Choice(ANIMATIONS), show_default="none, or by the suffix of -o",
                section="Output", help="Write the way there as an animation."),
+    out_option("NAME.maximize.png in the current folder; of an array NAME.maximize.npy",
+               "A file for one (.png, .npy, or an animation), a folder for several."),
     without=("target", "loss", "label", "labels"),
 )  # fmt: skip
 @click.pass_context

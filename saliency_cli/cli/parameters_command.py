@@ -6,7 +6,7 @@ import click
 
 from saliency_cli.cli import study
 from saliency_cli.cli.compute import displayed, request_of
-from saliency_cli.cli.compute_options import CLIPPING, own_option
+from saliency_cli.cli.compute_options import CLIPPING, out_option, own_option
 from saliency_cli.cli.parameters import Choice, SectionCommand
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ _OWN = ("reduction", "per_sample", "all_weights", "vanishing", "exploding")
     own_option("--exploding", "exploding", type=float, default=1e3, metavar="N",
                help="… and explodes where it is above N times that."),
     *(own_option(*names, **attributes) for names, attributes in CLIPPING),
+    out_option("nothing written", "FILE.npz of the gradients, FILE.png of the layers, or a folder for both."),
     without=("fold", "seed"),
 )  # fmt: skip
 @click.pass_context

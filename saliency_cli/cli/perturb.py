@@ -6,7 +6,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from saliency_cli.cli import study
-from saliency_cli.cli.compute_options import own_option
+from saliency_cli.cli.compute_options import out_option, own_option
 from saliency_cli.cli.parameters import Choice, NumberPair, SectionCommand
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class PerturbCommand(SectionCommand):
     )
 
 
-_OWN = ("attack", "options", "epsilon", "norm", "to", "smallest", "only", "valid_range")
+_OWN = ("attack", "options", "epsilon", "norm", "to", "smallest", "only", "valid_range", "formats")
 _EPSILON = "How far the input may be moved, in the units of its file: steps of 255 for pictures."
 
 
@@ -75,6 +75,12 @@ _EPSILON = "How far the input may be moved, in the units of its file: steps of 2
     own_option("--valid-range", "valid_range", type=NumberPair(), metavar="LOW,HIGH",
                show_default="0,255 for pictures",
                help="How far a value of an array may go, in the file's own units."),
+    own_option("--format", "formats", type=Choice(("after", "before", "difference", "panel", "all")), multiple=True,
+               section="Output", show_default="all; of several inputs all but the panels",
+               help="What to write beside the perturbed input (after) itself; repeat for several. A panel shows all "
+                    "with what the model sees, and takes longest to draw."),
+    out_option("NAME.perturb.after.png and others in the current folder; of an array NAME.perturb.npy",
+               "FILE.png or FILE.npy for one input, a folder for many."),
     without=("target", "space", "loss"),
 )  # fmt: skip
 @click.pass_context

@@ -126,7 +126,8 @@ class Terminal:
 
     def _line(self, record: "ItemRecord") -> None:
         """A person gets a line to read, a pipe the bare paths to go on with."""
-        files = [self._path(file) for file in pictures(record)]
+        studied = self.display.tell is not None
+        files = [self._path(file) for file in (record.files.values() if studied else pictures(record))]
         width = shutil.get_terminal_size().columns
         if self.display.out == "-":
             say(line(record, [], width, self._told_of(record)))
@@ -137,7 +138,7 @@ class Terminal:
         elif files:
             # As bytes: a name need not be UTF-8, and what reads the pipe needs it exactly.
             click.echo(b"\n".join(os.fsencode(file) for file in files))
-        else:
+        elif not studied:
             click.echo(record.id)
 
     def _told_of(self, record: "ItemRecord") -> str | None:

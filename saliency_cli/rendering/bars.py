@@ -51,7 +51,7 @@ def bars(view: View) -> Array:
         axis.axvline(0, color="#888888", linewidth=0.8)
         axis.tick_params(axis="y", length=0)
         axis.spines["left"].set_visible(False)
-        axis.set_xlabel("attribution" + (f" ({view.unit})" if view.unit else ""))
+        axis.set_xlabel(view.labelled())
 
     return drawn(build, 8.0, 0.27 * max(shown.size, 1) + 0.9, view.caption, note)
 

@@ -25,4 +25,5 @@ def add_colour_bar(figure: Any, axes: list[Any], view: View, planes: Planes) -> 
     ticks = ticks if planes.limit else [0]
     bar.set_ticks(ticks, labels=[number_text(tick) for tick in ticks])
     bar.outline.set_visible(False)
-    bar.set_label(view.unit or "attribution")
+    plain = view.quantity == "attribution" and view.unit
+    bar.set_label(view.unit if plain else view.labelled())

@@ -90,7 +90,7 @@ def _attribution(axis: Any, view: View, planes: Planes) -> None:
     if len(rows) > 1:
         axis.legend(fontsize=7, ncols=4, frameon=False, loc="upper right")
     axis.axhline(0, color="#888888", linewidth=0.6)
-    axis.set_ylabel("attribution" + (f"\n({view.unit})" if view.unit else ""))
+    axis.set_ylabel(view.labelled("\n"))
     axis.set_xlabel("position")
 
 

@@ -31,7 +31,7 @@ class View:
     channel axis. `original` is the picture as decoded, uint8 `(H, W, 3)`, before resizing, and
     `geometry` where it went. `raw` is the sample in the file's own units at the input's shape (curves
     and bars are drawn from it); `names` its columns or features. `metadata` goes into the PNG. `layers`: what
-    a method found at layers, by path, at their own resolution.
+    a method found at layers, by path, at their own resolution. `quantity` is what a chart calls the values.
     """
 
     values: Array
@@ -47,6 +47,11 @@ class View:
     input_name: str = ""
     caption: str = ""
     unit: str = ""
+    quantity: str = "attribution"
     metadata: dict[str, Any] = field(default_factory=dict)
     record: Any = None
     layers: Mapping[str, Array] = field(default_factory=dict)
+
+    def labelled(self, between: str = " ") -> str:
+        """Return what an axis of the values is called, `attribution (logit / unit)`."""
+        return f"{self.quantity}{between}({self.unit})" if self.unit else self.quantity

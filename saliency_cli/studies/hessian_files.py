@@ -20,6 +20,7 @@ from saliency_cli.rendering.view import Style, View
 from saliency_cli.runs.feeding import Fed
 from saliency_cli.runs.study import File
 from saliency_cli.studies.archive import write_npz
+from saliency_cli.studies.captions import class_text
 from saliency_cli.studies.hessian_found import Curvature
 from saliency_cli.studies.tiles import tiles
 
@@ -57,7 +58,7 @@ def picture(fed: Fed, found: Curvature, specs: Mapping[str, InputSpec], metadata
     """Return what is drawn as a file: the matrix where it is small, eigenvectors, diagonal and product by input."""
 
     def write(stream: IO[bytes]) -> None:
-        caption = f"{fed.id.rpartition('/')[2]} · ∂² {found.target.label} ({found.target.space})"
+        caption = f"{fed.id.rpartition('/')[2]} · ∂² {class_text(found.target.label)} ({found.target.space})"
         parts = []
         if found.matrix is not None and found.space.size <= _MOST_DRAWN:
             names = _names(fed, found)

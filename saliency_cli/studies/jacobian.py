@@ -4,8 +4,9 @@ J[i, j] = ∂yᵢ/∂xⱼ at the sample, for every value yᵢ of an output (or t
 floating input, in the space of the outputs: logits where a softmax or sigmoid is found, else the output itself.
 """
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from saliency_cli.autodiff.packing import Query, Reply
@@ -19,12 +20,16 @@ from saliency_cli.runs.request import ComputeRequest
 from saliency_cli.runs.sources import Source, listed
 from saliency_cli.runs.study import File, Findings
 from saliency_cli.runs.study_files import folder_of
-from saliency_cli.studies.jacobian_asking import ask_block
+from saliency_cli.studies.jacobian_asking import Way, ask_block
 from saliency_cli.studies.jacobian_files import archive, picture
 from saliency_cli.studies.jacobian_found import Block, End, Jacobian, results
 from saliency_cli.targets import Classes, Target, class_index
 
 _FEW = 4
+
+
+def _unwatched(identity: str, way: Way) -> None:
+    """Hear nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +38,12 @@ class Jacobians:
 
     `classes`: rows for these alone, by name or index, of every output asked for; of an output with places each is the
     mean over them. `mode`: a row at a time (`reverse`), a column at a time (`forward`), or whichever is cheaper. The
-    outputs are the request's.
+    outputs are the request's. `watch` hears how far a large one has got, with the input's id.
     """
 
     classes: tuple[str, ...] = ()
     mode: Literal["auto", "forward", "reverse"] = "auto"
+    watch: Callable[[str, Way], None] = _unwatched
 
     name: ClassVar[str] = "jacobian"
 
@@ -138,7 +144,13 @@ class Differentiation:
         for end in self.ends:
             other = end.output != engine.output
             block, reply = yield from ask_block(
-                fed.sample, end, self.study.mode, batch=batch, other=other, folder=folder
+                fed.sample,
+                end,
+                self.study.mode,
+                batch=batch,
+                other=other,
+                folder=folder,
+                watch=partial(self.study.watch, fed.id),
             )
             blocks.append(block)
             about = about if other else reply

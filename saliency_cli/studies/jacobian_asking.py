@@ -7,10 +7,10 @@ MobileNetV2). So `auto` goes forward where the output has more values than the i
 """
 
 import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -23,12 +23,34 @@ from saliency_cli.studies.jacobian_rows import Rows
 _CHUNK = 12 << 20
 
 
+class Way(NamedTuple):
+    """How far the Jacobian of one output has got: `done` of `total` rows or columns, of `size` bytes in all."""
+
+    output: str
+    mode: Mode
+    done: int
+    total: int
+    shape: tuple[int, int]
+    size: int
+
+
+Watch = Callable[[Way], None]
+
+
 def ask_block(
-    sample: Sample, end: End, asked: Literal["auto", "forward", "reverse"], *, batch: int, other: bool, folder: Path
+    sample: Sample,
+    end: End,
+    asked: Literal["auto", "forward", "reverse"],
+    *,
+    batch: int,
+    other: bool,
+    folder: Path,
+    watch: Watch,
 ) -> Generator[Query, Reply, tuple[Block, Reply]]:
     """Ask for the derivatives of one output, and return them with a reply about the sample itself.
 
-    `other`: it is not the output that the run is about. What is larger than memory allows goes to `folder`.
+    `other`: it is not the output that the run is about. What is larger than memory allows goes to `folder`. `watch`
+    hears of what takes several chunks, before each of them.
 
     Raises:
         InputError: a value or derivative is not finite. OutputError: the disk has no room.
@@ -45,6 +67,8 @@ def ask_block(
     mode: Mode = "reverse"
     if asked == "forward" or (asked == "auto" and end.chosen is None and rows > columns):
         mode = "forward"
+    size = rows * sum(sample.inputs[name].size * np.dtype(_dtype(sample, name)).itemsize for name in end.inputs)
+    way = Way(end.output, mode, 0, rows if mode == "reverse" else columns, (rows, columns), size)
     with contextlib.ExitStack() as stack:
 
         def kept(name: str, count: int, width: int) -> Rows:
@@ -55,7 +79,7 @@ def ask_block(
 
         if mode == "reverse":
             stores = {name: kept(name, rows, sample.inputs[name].size) for name in end.inputs}
-            values, first = yield from _by_rows(sample, end, trace, rows, batch, stores)
+            values, first = yield from _by_rows(sample, end, trace, rows, batch, stores, way, watch)
             matrices = {name: store.whole() for name, store in stores.items()}
         else:
             looked = looked or (yield from _look(sample, trace))
@@ -63,7 +87,8 @@ def ask_block(
             matrices = {}
             for name in end.inputs:
                 store = kept(name, sample.inputs[name].size, rows)
-                yield from _by_columns(sample, end, trace, name, batch, store)
+                yield from _by_columns(sample, end, trace, name, batch, store, way, watch)
+                way = way._replace(done=way.done + store.shape[0])
                 matrices[name] = store.whole().T
     return Block(end, mode, shape, _labels(end, shape), values, matrices), first
 
@@ -98,13 +123,22 @@ def _chunks(count: int, width: int, batch: int) -> Generator[tuple[int, int], No
 
 
 def _by_rows(
-    sample: Sample, end: End, trace: Trace, count: int, batch: int, stores: dict[str, Rows]
+    sample: Sample,
+    end: End,
+    trace: Trace,
+    count: int,
+    batch: int,
+    stores: dict[str, Rows],
+    way: Way,
+    watch: Watch,
 ) -> Generator[Query, Reply, tuple[Array, Reply]]:
     values = np.empty(count)
     first: Reply | None = None
     width = count if end.chosen is None else end.classes
     indices = np.arange(count) if end.chosen is None else np.array(end.chosen)
     for start, number in _chunks(count, width + sum(store.shape[1] for store in stores.values()), batch):
+        if number < count:
+            watch(way._replace(done=start))
         abouts = np.zeros((number, width), np.float32)
         abouts[np.arange(number), indices[start : start + number]] = 1
         ask = Ask(number, lambda _, out: sample.write(out), np.zeros(number), each=True, abouts=abouts, trace=trace)
@@ -119,10 +153,12 @@ def _by_rows(
 
 
 def _by_columns(
-    sample: Sample, end: End, trace: Trace, name: str, batch: int, store: Rows
+    sample: Sample, end: End, trace: Trace, name: str, batch: int, store: Rows, way: Way, watch: Watch
 ) -> Generator[Query, Reply, None]:
     product = Trace(output=trace.output, product="jacobian", gradient=False)
     for start, number in _chunks(*store.shape, batch):
+        if number < way.total:
+            watch(way._replace(done=way.done + start))
 
         def point(i: int, out: Arrays, start: int = start) -> None:
             sample.write(out)

@@ -27,9 +27,10 @@ from saliency_cli.runs.request import ComputeRequest
 from saliency_cli.runs.sources import Source, listed
 from saliency_cli.runs.study import File, Findings
 from saliency_cli.studies.maximize_canvases import Manner, canvases_of, is_picture
-from saliency_cli.studies.maximize_files import Animation, Frame, animated, encoded, pixels, read_back, sheet
+from saliency_cli.studies.maximize_files import Animation, Frame, animated, encoded, sheet
 from saliency_cli.studies.maximize_objectives import Objective
 from saliency_cli.studies.maximize_starts import Bounds, StartingFeeder, takes_pictures
+from saliency_cli.studies.remade import pixels, read_back
 from saliency_cli.targets import Target, resolve
 
 Watch = Callable[[str, Frame, int, float], None]
@@ -253,7 +254,7 @@ class Maximization:
         name = next((name for name in self.varied if is_picture(fed.parts[name])), None)
 
         def keep(moment: Moment) -> None:
-            shown = None if name is None else pixels(moment.u[name], self.specs[name])
+            shown = None if name is None else pixels(255 * moment.u[name], self.specs[name])
             frame = Frame(moment.step, moment.value, shown)
             frames.append(frame if kept else replace(frame, pixels=None))
             self.options.watch(fed.id, frame, self.options.climb.steps, frames[0].value)

@@ -12,11 +12,11 @@ from saliency_cli.differentiable import Array
 from saliency_cli.records import InputSpec
 from saliency_cli.rendering.encoding import encode_picture
 from saliency_cli.reports.lettering import cut, font
-from saliency_cli.runs.feeding import Feeder, Part
-from saliency_cli.runs.reading import read_document
+from saliency_cli.runs.feeding import Part
 from saliency_cli.runs.study import File
 from saliency_cli.studies.maximize_canvases import is_picture
 from saliency_cli.studies.maximize_starts import Limits
+from saliency_cli.studies.remade import pixels
 
 Animation = Literal["gif", "apng", "webp"]
 
@@ -37,7 +37,7 @@ class Frame:
 def encoded(u: Array, part: Part, spec: InputSpec, limits: Limits, metadata: Mapping[str, Any]) -> File:
     """Return an input as a file: a picture of 8 bits as PNG, anything else as the array it is, in file units."""
     if is_picture(part):
-        return File(".png", encode_picture(pixels(u, spec), "PNG", metadata))
+        return File(".png", encode_picture(pixels(255 * u, spec), "PNG", metadata))
     low, high = limits
     stream = BytesIO()
     # Rounded to float32, an end of the range must not be passed.
@@ -45,19 +45,6 @@ def encoded(u: Array, part: Part, spec: InputSpec, limits: Limits, metadata: Map
     values = np.clip(np.asarray(low + np.subtract(high, low) * u, np.float32), *ends)
     np.save(stream, values, allow_pickle=False)
     return File(".npy", stream.getvalue())
-
-
-def read_back(file: File, feeder: Feeder, name: str) -> Array:
-    """Return what the model gets of an input when a file's bytes are read and prepared as any other's."""
-    assert isinstance(file.data, bytes)
-    return feeder.part(read_document(f"{name}{file.suffix}", file.data), name).values
-
-
-def pixels(u: Array, spec: InputSpec) -> Array:
-    """Return values in 0…1 as pixels, uint8 `(height, width)` or `(height, width, 3)`."""
-    shown = u if spec.channels is None or u.ndim == 2 else np.moveaxis(u, spec.channels, -1)
-    shown = shown[..., 0] if shown.ndim == 3 and shown.shape[-1] == 1 else shown
-    return np.ascontiguousarray(np.rint(255 * shown), np.uint8)
 
 
 def animated(frames: Sequence[Array], form: Animation) -> bytes:

@@ -265,7 +265,8 @@ class Gradients:
         engine = self.prepared.engine
         what = f"{engine.loss} loss" if engine.loss else f"{run.target} ({engine.space})"
         name = run.model.path.rpartition("/")[2] if run.model else ""
-        return f"{name} · {self.options.reduction} gradient of {what} over {self.totals.n} inputs, by the weights"
+        inputs = "one input" if self.totals.n == 1 else f"{self.totals.n:,} inputs"
+        return f"{name} · {self.options.reduction} gradient of {what} over {inputs}, by the weights"
 
     def _metadata(self) -> dict[str, Any]:
         from saliency_cli import __version__

@@ -14,11 +14,13 @@ from saliency_cli.runs.request import ComputeRequest
 from saliency_cli.runs.settings import definition
 from saliency_cli.runs.sources import Source, listed
 from saliency_cli.studies.perturb_crowd import found_together, gathered
+from saliency_cli.studies.perturb_files import PICTURES
 from saliency_cli.studies.perturb_program import Perturbation, Together
 from saliency_cli.targets import class_index
 from saliency_cli.threat import Attack, Norm
 
 ATTACKS: Registry[Attack] = Registry("saliency_cli.attacks", "attack")
+FORMATS = ("after", *PICTURES, "all")
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +30,9 @@ class Perturb:
     `attack` by its name, with its options. `epsilon`: the radius in the units of the files, None for 8/255 of each
     input's range (in ℓ2 a root mean square of 2/255). `to`: the class to reach, any other than the true one without
     it. `smallest`: look for the least ε. `only`: the inputs that are moved, all that have a gradient without it.
-    `valid_range`: the lowest and highest value of arrays, in the files' units.
+    `valid_range`: the lowest and highest value of arrays, in the files' units. `formats`: what is written of the
+    perturbed inputs: `after` (themselves, always), `before`, `difference`, `panel`, or `all`; without it all, but of
+    several inputs no panels.
     """
 
     attack: str = "pgd"
@@ -39,25 +43,38 @@ class Perturb:
     smallest: bool = False
     only: tuple[str, ...] = ()
     valid_range: tuple[float, float] | None = None
+    formats: tuple[str, ...] = ()
 
     name: ClassVar[str] = "perturb"
-    suffixes: ClassVar[Mapping[str, str]] = {
-        "after": ".png",
-        "before": ".png",
-        "difference": ".png",
-        "panel": ".png",
-        "array": ".npy",
-    }
 
     def __post_init__(self) -> None:
         if self.epsilon is not None and not 0 < self.epsilon < float("inf"):
             raise UsageError(f"--epsilon is {self.epsilon:g}; it is above 0", hint="--epsilon 8 for 8 of 255 steps")
+        for kind in self.formats:
+            if kind not in FORMATS:
+                raise UsageError(
+                    f"perturb writes no '{kind}'",
+                    hint=nearest(kind, FORMATS) or f"--format takes {', '.join(FORMATS)}",
+                    reason="bad-option",
+                )
         attack = ATTACKS.build(self.attack, self.settings)  # its mistakes are told before a model is opened
         if self.smallest and hasattr(attack, "perturb_all"):
             raise UsageError(
                 f"--smallest is looked for by input, and {self.attack} finds one perturbation for all",
                 hint="--attack pgd --smallest",
             )
+
+    @property
+    def suffixes(self) -> Mapping[str, str]:
+        """The perturbed input, a picture or an array, and what is drawn of it."""
+        drawn = self.kinds(alone=True)
+        return {"after": ".png", **{kind: ".png" for kind in PICTURES if kind in drawn}, "array": ".npy"}
+
+    def kinds(self, *, alone: bool) -> frozenset[str]:
+        """Return what is drawn of a perturbed input. `alone`: it is the only one, and nobody waits for a figure."""
+        if self.formats:
+            return frozenset(PICTURES if "all" in self.formats else self.formats) - {"after"}
+        return frozenset(PICTURES) - (set() if alone else {"panel"})
 
     @property
     def sequential(self) -> bool:
@@ -78,6 +95,7 @@ class Perturb:
             "smallest": self.smallest,
             "only": list(self.only),
             "valid_range": self.valid_range,
+            "formats": list(self.formats),
         }
 
     def sources(self, request: ComputeRequest) -> list[Source] | None:
@@ -111,10 +129,14 @@ class Perturb:
             )
         target = None if self.to is None else class_index(self.to.strip(), prepared.question.classes)
         attack = ATTACKS.build(self.attack, self.settings)
-        found = Perturbation(prepared, self, attack, moved, target)
-        if not hasattr(attack, "perturb_all") or not (request.inputs or request.named_inputs or request.files_from):
+        # From Python there is one input, and no request for it.
+        called = not (request.inputs or request.named_inputs or request.files_from)
+        sources = [] if called else self.sources(request)
+        alone = called or (sources is not None and len(sources) == 1)
+        found = Perturbation(prepared, self, attack, moved, target, alone)
+        if not hasattr(attack, "perturb_all") or called:
             return found
-        crowd = gathered(prepared, self.sources(request), found.ball, found.goal)
+        crowd = gathered(prepared, sources, found.ball, found.goal)
         common, cost = found_together(prepared, attack, crowd)
         return replace(found, together=Together(common, cost, crowd))
 

@@ -1,8 +1,8 @@
 """A perturbed input as a file, read back as this tool reads any file, and what is drawn of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from io import BytesIO
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -12,9 +12,13 @@ from saliency_cli.rendering.encoding import encode_picture
 from saliency_cli.rendering.panel import panel
 from saliency_cli.rendering.perturbation import difference_pixels, perturbation_panel, scale_of
 from saliency_cli.rendering.view import Style, View
-from saliency_cli.runs.feeding import Feeder, Part
-from saliency_cli.runs.reading import read_document
+from saliency_cli.runs.feeding import Part
 from saliency_cli.runs.study import File
+from saliency_cli.studies.remade import pixels
+
+Kinds = Collection[str]
+PICTURES = ("before", "difference", "panel")
+"""What is drawn of a perturbed input, beside itself. The panel is a figure with text, and costs most of it."""
 
 
 def is_picture(part: Part) -> bool:
@@ -36,39 +40,35 @@ def array_file(values: Array) -> File:
     return File(".npy", stream.getvalue())
 
 
-def read_back(file: File, feeder: Feeder, name: str) -> Array:
-    """Return what the model gets of an input when a file's bytes are read and prepared as any other's."""
-    assert isinstance(file.data, bytes)
-    return feeder.part(read_document(f"{name}{file.suffix}", file.data), name).values
-
-
-def pixels(values: Array, spec: InputSpec) -> Array:
-    """Return whole file values of a picture as pixels, uint8 `(height, width)` or `(height, width, 3|4)`."""
-    shown = values if spec.channels is None else np.moveaxis(values, spec.channels, -1)
-    shown = shown[..., 0] if shown.ndim == 3 and shown.shape[-1] == 1 else shown
-    return np.ascontiguousarray(shown, np.uint8)
-
-
 def drawn_files(
-    before: Array, after: Array, part: Part, spec: InputSpec, *, titles: tuple[str, str], view: View
+    before: Array, after: Array, part: Part, spec: InputSpec, *, titles: tuple[str, str], view: View, kinds: Kinds
 ) -> dict[str, File]:
-    """Return the pictures of one perturbed input, by kind: before, difference and panel, or an array's difference.
+    """Return the pictures of one perturbed input, by kind: those of `kinds`, of an array `panel` alone.
 
-    `view` says what they are about: its caption and metadata are taken.
+    `view` says what they are about: its caption and metadata are taken. The panel is drawn when it is written.
     """
     metadata = dict(view.metadata)
     if not is_picture(part):
-        return {"difference": File(".png", encode_picture(panel(view), "PNG", metadata))}
+        return {"panel": _figure(lambda: panel(view), metadata)} if "panel" in kinds else {}
     first, second = pixels(before, spec), pixels(after, spec)
-    difference = second.astype(np.float64) - first
-    scale = scale_of(difference)
-    shown = difference_pixels(difference[..., :3] if difference.ndim == 3 else difference, scale)
-    figure = perturbation_panel(first, second, titles, view.caption)
-    return {
-        "before": File(".png", encode_picture(first, "PNG", metadata)),
-        "difference": File(".png", encode_picture(shown, "PNG", {**metadata, "difference_scale": scale})),
-        "panel": File(".png", encode_picture(figure, "PNG", metadata)),
-    }
+    files = {}
+    if "before" in kinds:
+        files["before"] = File(".png", encode_picture(first, "PNG", metadata))
+    if "difference" in kinds:
+        difference = second.astype(np.float64) - first
+        scale = scale_of(difference)
+        shown = difference_pixels(difference[..., :3] if difference.ndim == 3 else difference, scale)
+        files["difference"] = File(".png", encode_picture(shown, "PNG", {**metadata, "difference_scale": scale}))
+    if "panel" in kinds:
+        files["panel"] = _figure(lambda: perturbation_panel(first, second, titles, view.caption), metadata)
+    return files
+
+
+def _figure(draw: Callable[[], Array], metadata: Mapping[str, Any]) -> File:
+    def write(stream: IO[bytes]) -> None:
+        stream.write(encode_picture(draw(), "PNG", metadata))
+
+    return File(".png", write)
 
 
 def view_of(before: Array, after: Array, part: Part, spec: InputSpec, caption: str, metadata: dict[str, Any]) -> View:
@@ -82,6 +82,7 @@ def view_of(before: Array, after: Array, part: Part, spec: InputSpec, caption: s
         raw=np.asarray(before, np.float32),
         names=part.names,
         caption=caption,
-        unit="change, in the file's units",
+        unit="in the file's units",
+        quantity="change",
         metadata=metadata,
     )

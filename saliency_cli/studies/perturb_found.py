@@ -9,6 +9,7 @@ import numpy as np
 from saliency_cli.differentiable import Array, Arrays
 from saliency_cli.records import PredictionRecord
 from saliency_cli.runs.study import File
+from saliency_cli.studies.captions import class_text
 from saliency_cli.studies.perturb_search import Cost
 from saliency_cli.threat import Ball, Perturbed
 
@@ -98,4 +99,4 @@ def seen(scores: Array, label: Label) -> dict[str, Any]:
 def title(scores: Array, label: Label) -> str:
     """Return the class on top in a few words."""
     told = seen(scores, label)
-    return f"{told['label']} {told['score']:.2f}"
+    return f"{class_text(told['label'])} {told['score']:.2f}"

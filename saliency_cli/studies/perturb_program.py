@@ -18,10 +18,11 @@ from saliency_cli.runs.naming import distinct_parts
 from saliency_cli.runs.preparing import Prepared
 from saliency_cli.runs.study import File, Findings
 from saliency_cli.studies.perturb_crowd import Crowd
-from saliency_cli.studies.perturb_files import array_file, drawn_files, encoded, is_picture, read_back, view_of
+from saliency_cli.studies.perturb_files import array_file, drawn_files, encoded, is_picture, view_of
 from saliency_cli.studies.perturb_found import Found, results_of, title
 from saliency_cli.studies.perturb_reach import ball_of
 from saliency_cli.studies.perturb_search import Cost, driven, smallest
+from saliency_cli.studies.remade import read_back
 from saliency_cli.targets import Target
 from saliency_cli.threat import Attack, Ball, Common, Goal, Perturbed, Perturbing, look_at
 
@@ -41,13 +42,17 @@ class Together(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Perturbation:
-    """An attack on one model. `together`: what it found for all inputs at once, where it is of that kind."""
+    """An attack on one model.
+
+    `alone`: there is one input. `together`: what was found for all at once, where the attack is of that kind.
+    """
 
     prepared: Prepared
     options: "Perturb"
     attack: Attack
     moved: tuple[str, ...]
     target: int | None
+    alone: bool
     together: Together | None = None
 
     def program(self, fed: Fed, target: Target | None) -> Generator[Query, Reply, Found]:
@@ -145,12 +150,13 @@ class Perturbation:
         label, ends = self.prepared.question.classes.label, distinct_parts(self.moved)
         titles = title(found.before, label), title(found.after, label)
         caption = f"{Path(fed.id).name} · {self.options.attack} · {titles[0]} → {titles[1]}"
+        kinds = self.options.kinds(alone=self.alone and "#" not in fed.id)
         files: dict[str, File] = {}
         for name, file in found.files.items():
             part, spec, start = fed.parts[name], self._spec(name), found.ball.reaches[name].start
             view = view_of(start, found.values[name], part, spec, caption, self._metadata(fed, name))
             made = {"after" if is_picture(part) else "array": file}
-            made |= drawn_files(start, found.values[name], part, spec, titles=titles, view=view)
+            made |= drawn_files(start, found.values[name], part, spec, titles=titles, view=view, kinds=kinds)
             end = f".{ends[name]}" if len(self.moved) > 1 else ""
             files |= {f"{kind}{end}": each for kind, each in made.items()}
         wanted = self.options.one_file(self.prepared.request.out)

@@ -44,7 +44,8 @@ def ball_of(
         if start.min(initial=low) < low or start.max(initial=high) > high:
             raise InputError(
                 f"the input '{name}' holds values from {start.min():g} to {start.max():g}, not {low:g} to {high:g}",
-                hint="--valid-range LOW,HIGH in the file's own units",
+                hint="--valid-range LOW,HIGH in the file's own units"
+                + (f"; one range is for all inputs that are moved: --only {name}" if len(moved) > 1 else ""),
                 reason="outside-range",
             )
         radius = _radius(name, epsilon, norm, (high - low) if norm == "inf" else (high - low) * math.sqrt(start.size))
@@ -55,7 +56,7 @@ def ball_of(
 
 
 def _range(name: str, part: Part, valid_range: tuple[float, float] | None) -> tuple[float, float]:
-    if part.geometry is not None or (part.whole and valid_range is None):
+    if part.geometry is not None or (part.whole and (valid_range is None or part.layout == "picture")):
         return 0.0, 255.0
     if valid_range is None:
         raise InputError(

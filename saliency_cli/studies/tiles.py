@@ -16,6 +16,7 @@ from saliency_cli.reports.lettering import cut, font, wrap
 
 _SIDE, _GAP, _LINE = 168, 10, 17
 _COLUMNS = 6
+_NARROWEST = 76  # of a tile with a title, such as `10: −0.0123`
 _BAR, _SCALE = 14, 104
 _INK, _GREY = "#1b1b1f", "#555555"
 
@@ -39,24 +40,26 @@ def tiles(views: Sequence[View], titles: Sequence[str], caption: str) -> Array:
     rows = -(-len(views) // columns)
     height, width = (side * factor for side in maps.shape[1:])
     line = _LINE if any(titles) else 0
-    across = columns * (width + _GAP) + _GAP + _BAR + _SCALE
+    cell = max(width, _NARROWEST if line else 0)
+    across = columns * (cell + _GAP) + _GAP + _BAR + _SCALE
+    unit = wrap(views[0].unit, font(11), across - 2 * _GAP) if views[0].unit else []
     heading = wrap(caption, font(13), across - 2 * _GAP)
     above = _GAP + 18 * len(heading)
-    down = above + rows * (height + line + _GAP) + (_LINE if views[0].unit else 0)
+    down = above + rows * (height + line + _GAP) + _LINE * len(unit)
     page = Image.new("RGB", (across, down), "white")
     pen = ImageDraw.Draw(page)
     for position, text in enumerate(heading):
         pen.text((_GAP, 6 + 18 * position), text, _INK, font(13))
     for position, (plane, title) in enumerate(zip(planes.unit(), titles, strict=True)):
-        left = _GAP + position % columns * (width + _GAP)
+        left = _GAP + position % columns * (cell + _GAP)
         top = above + position // columns * (height + line + _GAP)
-        pen.text((left, top), cut(title, font(12), width), _INK, font(12))
+        pen.text((left, top), cut(title, font(12), cell), _INK, font(12))
         pixels = table[(plane * 255 + 0.5).astype(np.uint8)].repeat(factor, axis=0).repeat(factor, axis=1)
         page.paste(Image.fromarray(pixels), (left, top + line))
     _colour_bar(page, planes, table, (across - _SCALE - _BAR, above + line), height)
-    if views[0].unit:
-        text = cut(views[0].unit, font(11), across - 2 * _GAP)
-        pen.text((across - _GAP - font(11).getlength(text), down - _LINE - 2), text, _GREY, font(11))
+    for position, text in enumerate(unit):
+        left = across - _GAP - font(11).getlength(text)
+        pen.text((left, down - _LINE * (len(unit) - position) - 2), text, _GREY, font(11))
     return np.asarray(page)
 
 

@@ -75,6 +75,13 @@ def test_a_picture_has_its_own_range_whatever_is_said_of_arrays():
     assert (reach.low, reach.high) == (0, 255)
 
 
+def test_bytes_of_a_picture_s_shape_have_theirs_too_so_that_another_input_can_be_given_one():
+    reach = ball(LAST, picture=False, valid_range=(0.0, 10.0)).reaches["x"]
+    assert (reach.low, reach.high, reach.epsilon) == (0, 255, 8)
+    numbers = ball(GREY, raw=np.ones((4, 5), np.float32), picture=False, whole=False, valid_range=(0.0, 10.0))
+    assert (numbers.reaches["x"].low, numbers.reaches["x"].high) == (0, 10)
+
+
 def test_bytes_in_an_array_have_the_range_of_bytes_and_floats_have_none_of_their_own():
     reach = ball(LAST, picture=False).reaches["x"]
     assert (reach.low, reach.high, reach.whole) == (0, 255, True)

@@ -17,8 +17,8 @@ from saliency_cli.runs.request import ComputeRequest
 from saliency_cli.runs.studying import run_study
 from saliency_cli.studies.maximize import Maximize
 from saliency_cli.studies.maximize_canvases import Manner
-from saliency_cli.studies.maximize_files import pixels
 from saliency_cli.studies.maximize_objectives import objectives_of
+from saliency_cli.studies.remade import pixels
 
 
 def score(x, k):
@@ -114,7 +114,7 @@ def test_colours_that_the_model_takes_the_other_way_round(maximize):
 def test_pixels_are_the_nearest_of_eight_bits():
     u = np.array([[0.0, 0.4 / 255, 0.6 / 255, 254.4 / 255, 254.6 / 255, 1.0]])
     spec = InputSpec("x", (1, 6), "float32")
-    np.testing.assert_array_equal(pixels(u, spec), [[0, 0, 1, 254, 255, 255]])
+    np.testing.assert_array_equal(pixels(255 * u, spec), [[0, 0, 1, 254, 255, 255]])
     first = InputSpec("x", (3, 1, 2), "float32", 0)
     assert pixels(np.zeros((3, 1, 2)), first).shape == (1, 2, 3)
 

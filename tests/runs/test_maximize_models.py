@@ -64,6 +64,11 @@ def test_the_optimum_of_a_linear_model_is_the_corner_of_its_range():
     np.testing.assert_array_equal(np.load("made.npy"), [1, -1, 1])  # of the logit x1 − 2 x2 + x3 / 2 + ¼
 
 
+def test_no_sample_model_is_left_out():
+    """`dead` has nothing that could rise, and a test of its own."""
+    assert {model for model, *_ in RISES} | {"dead"} == {path.stem for path in MODELS.glob("*.keras")}
+
+
 def test_a_dead_model_is_told():
     _, heard = run("dead", objectives_of(("1",), None, None, None), manner={"valid_range": (-1.0, 1.0)}, out="out")
     assert heard.failed["class-1"].reason == "zero-gradient"

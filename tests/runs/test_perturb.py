@@ -85,6 +85,46 @@ def test_a_difference_is_grey_where_nothing_changed_and_scaled_elsewhere():
     np.testing.assert_array_equal(pixels(files["difference"]), 128 + scale * change)
 
 
+def test_a_panel_is_drawn_of_a_picture_alone_or_where_it_is_asked_for(monkeypatch):
+    """It is a figure, which takes longer than the search in a small model: nobody waits for it in a folder."""
+    drawn = []
+    monkeypatch.setattr(
+        "saliency_cli.studies.perturb_files.perturbation_panel",
+        lambda *_: drawn.append(1) or np.zeros((1, 1, 3), np.uint8),
+    )
+    pictures("in", 2, size=(8, 8))
+    wanted = {
+        (): ["after", "before", "difference"],
+        ("panel",): ["after", "panel"],
+        ("after",): ["after"],
+        ("before", "all"): ["after", "before", "difference", "panel"],
+    }
+    for formats, kinds in wanted.items():
+        report, found = perturbed("in", options={"epsilon": 60, "formats": formats}, overwrite=True)
+        assert [sorted(record.files) for record in found.values()] == [kinds, kinds], formats
+        assert len(drawn) == 2 * ("panel" in kinds)
+        assert report.run.options["formats"] == list(formats)
+        drawn.clear()
+    _, found = perturbed("in/0.png", out="alone", options={"epsilon": 60})
+    (record,) = found.values()
+    assert (sorted(record.files), len(drawn)) == (["after", "before", "difference", "panel"], 1)
+    perturbed("in/0.png", out="only.png", options={"epsilon": 60})
+    assert len(drawn) == 1
+    with pytest.raises(UsageError, match="perturb writes no 'pannel'") as raised:
+        Perturb(formats=("pannel",))
+    assert raised.value.hint == "did you mean 'panel'?"
+
+
+def test_of_a_stack_no_row_gets_a_panel_unasked():
+    np.save("rows.npy", np.random.default_rng(3).random((3, 4), np.float32))
+    options = {"epsilon": 0.9, "valid_range": (0.0, 1.0)}
+    for formats, kinds in (((), {"array"}), (("panel",), {"array", "panel"})):
+        fields = {"model": "table.keras", "out": "out/", "overwrite": True}
+        _, found = perturbed("rows.npy", **fields, options={**options, "formats": formats})
+        assert len(found) == 3
+        assert {kind for record in found.values() for kind in record.files} == kinds
+
+
 def test_the_smallest_epsilon_flips_and_one_step_less_does_not():
     picture("a.png", 2, size=(8, 8))
     _, found = perturbed("a.png", options={"attack": "fgsm", "epsilon": 128, "smallest": True})
@@ -204,7 +244,7 @@ def test_arrays_stay_in_their_range_and_are_written_as_arrays(compute):
     assert np.abs(np.float64(moved) - np.load("row.npy")).max() <= record.results["smallest_epsilon"] * (1 + 1e-9)
     before, after = predicted(compute, "row.npy", f"row-out/{record.files['array']}", model="table.keras")
     assert before != after == record.results["after"]["index"]
-    assert set(record.files) == {"array", "difference"}
+    assert set(record.files) == {"array", "panel"}
 
 
 def test_an_array_of_bytes_is_moved_by_whole_steps_and_read_back_as_bytes(compute):
@@ -224,12 +264,14 @@ def test_several_inputs_are_moved_together_or_one_of_them_alone():
     _, found = perturbed("pair.npz", model="pair.keras", options=options)
     record = found["pair.npz"]
     assert record.results["outcome"] == "flipped", record.results
-    assert sorted(record.files) == ["array.left", "array.right", "difference.left", "difference.right"]
+    assert sorted(record.files) == ["array.left", "array.right", "panel.left", "panel.right"]
     _, found = perturbed("pair.npz", model="pair.keras", out="alone", options={**options, "only": ("left",)})
-    assert sorted(found["pair.npz"].files) == ["array", "difference"]
+    assert sorted(found["pair.npz"].files) == ["array", "panel"]
     assert list(found["pair.npz"].results["inputs"]) == ["left"]
     with pytest.raises(UsageError, match="--only rihgt"):
         perturbed("pair.npz", model="pair.keras", out="no", options={**options, "only": ("rihgt",)})
+    _, found = perturbed("pair.npz", model="pair.keras", out="narrow", options={**options, "valid_range": (0.6, 1.0)})
+    assert found["pair.npz"].error.hint.endswith("one range is for all inputs that are moved: --only left")
     with pytest.raises(UsageError, match="2 inputs are perturbed"):
         perturbed("pair.npz", model="pair.keras", out="one.npy", options=options)
 

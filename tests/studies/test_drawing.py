@@ -6,6 +6,7 @@ import pytest
 from saliency_cli.rendering.colormaps import colormap
 from saliency_cli.rendering.matrices import matrix, stacked
 from saliency_cli.rendering.view import Style, View
+from saliency_cli.studies.captions import class_text
 from saliency_cli.studies.tiles import tiles
 
 
@@ -50,6 +51,33 @@ def test_any_number_of_tiles_of_any_size(count, side):
     assert page.shape[0] < 1200
 
 
+def test_narrow_tiles_keep_their_titles_and_unit_whole():
+    """Twelve classes of a spectrogram of 49 × 10: 10 and 11 must not both be called 1…3."""
+    narrow = np.ones((49, 10))
+
+    def page(title="10: −1.23", unit="max |v| over channels, output / input", count=12):
+        return tiles([view(narrow, unit=unit)] * count, [title] * count, "k")
+
+    assert page().shape == page("11: −1.23").shape
+    assert (page() != page("11: −1.23")).any()
+    for count in (1, 12):
+        longer = page(unit="max |v| over channels, output / inpux", count=count)
+        assert (page(count=count) != longer).any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (2, 40), (3, 13), (30, 2), (40, 40)])
+def test_nothing_is_cut_at_the_edge_of_a_matrix(shape):
+    """All of its text lies within the picture: there is no ink on the outermost pixels."""
+    values = -1.23e-5 * np.arange(1, 1 + np.prod(shape)).reshape(shape)
+    names = [f"a long name of a feature {k}" for k in range(max(shape))]
+    for labels in ((), names):
+        page = matrix(
+            values, labels[: shape[0]], labels[: shape[1]], ("class", "input"), "x.npy · ∂ y", "output / input²"
+        )
+        edges = (page[0], page[-1], page[:, 0], page[:, -1])
+        assert all((edge == 255).all() for edge in edges)
+
+
 def test_maps_of_zeros_and_maps_that_are_not_finite():
     assert tiles([view(np.zeros((4, 4)))], [""], "").any()
     with pytest.raises(ValueError, match="not finite"):
@@ -64,6 +92,17 @@ def test_a_matrix_keeps_its_sign_and_a_large_one_says_what_it_means():
     assert has_colour(page, table[255])
     assert has_colour(page, table[0])
     assert matrix(np.eye(600, 1200), (), (), ("", ""), "", "").shape[0] < 1000
+
+
+def test_a_class_without_a_name_is_called_a_class():
+    assert [class_text(label) for label in ("3", "cat", "class 3", "−1")] == ["class 3", "cat", "class 3", "−1"]
+
+
+def test_a_chart_says_what_its_values_are():
+    assert view([1.0]).labelled() == "attribution"
+    assert view([1.0], unit="logit").labelled() == "attribution (logit)"
+    moved = View(np.float32([1]), "table", True, Style(), unit="in the file's units", quantity="change")
+    assert moved.labelled("\n") == "change\n(in the file's units)"
 
 
 def test_pictures_below_each_other_are_white_beside_the_narrow_ones():

@@ -290,6 +290,34 @@ def test_what_is_too_large_for_memory_is_the_same_from_the_disk(mode, monkeypatc
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+def test_what_comes_in_several_chunks_is_watched_and_the_rest_is_not(mode, monkeypatch):
+    weights = np.random.default_rng(0).normal(size=(20, 20))
+    ways = []
+    watch = lambda identity, way: ways.append(way)  # noqa: E731
+    jacobian(dense(weights), np.zeros(20, np.float32), batch_size=8, mode=mode, watch=watch)
+    assert ways == []
+    monkeypatch.setattr(jacobian_asking, "_CHUNK", 1)
+    jacobian(dense(weights), np.zeros(20, np.float32), batch_size=8, mode=mode, watch=watch)
+    assert [way.done for way in ways] == [0, 8, 16]
+    assert {way[:2] + way[3:] for way in ways} == {("y", mode, 20, (20, 20), 1600)}
+
+
+def test_a_very_large_jacobian_is_told_before_it_is_asked_for(capfd):
+    from saliency_cli.cli.jacobian import _show
+    from saliency_cli.cli.terminal import Display, Terminal
+
+    terminal = Terminal(Display())
+    way = jacobian_asking.Way("mask", "forward", 0, 40_000, (70_000, 40_000), 4 * 70_000 * 40_000)
+    for done in (0, 64):
+        _show(terminal, "a.npy", way._replace(done=done))
+    _show(terminal, "b.npy", way._replace(size=10**6))
+    assert capfd.readouterr().err == (
+        "note: a.npy: the Jacobian of 'mask' is 70,000 × 40,000, 11.2 GB and 40,000 gradients; --classes or "
+        "--output-name asks for less of it\n"
+    )
+
+
 def test_a_disk_without_room_is_told_before_the_work(monkeypatch, here):
     monkeypatch.setattr(jacobian_rows, "IN_MEMORY", 0)
     monkeypatch.setattr(jacobian_rows.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
