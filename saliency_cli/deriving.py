@@ -81,6 +81,7 @@ def jacobian(
     """
     from saliency_cli.studies.jacobian import Jacobians
 
+    _require_known("jacobian", about, ("outputs", "classes", "mode"))
     study = Jacobians(tuple(map(str, classes)), mode)  # type: ignore[arg-type]
     return _derived(model, x, study, {"target": "all", **about}, outputs=tuple(outputs))
 
@@ -100,7 +101,9 @@ def hessian(model: SaliencyModel, x: "Any", *, smooth_relu: float | None = None,
     """
     from saliency_cli.studies.hessian import Hessian
 
-    own, about = _split(options, ("top", "probes", "matrix", "direction", "steps"))
+    names = ("top", "probes", "matrix", "direction", "steps")
+    own, about = _split(options, names)
+    _require_known("hessian", about, ("smooth_relu", *names))
     return _derived(model, x, Hessian(**own, smooth=smooth_relu), about)
 
 
@@ -123,8 +126,9 @@ def parameters(model: SaliencyModel, x: "Any", **options: Any) -> "ParameterGrad
     from saliency_cli.studies.parameters import Parameters
     from saliency_cli.studies.parameters_call import parameter_gradients
 
-    own, about = _split(options, ("reduction", "per_sample", "all_weights", "vanishing", "exploding"))
-    _require_known("parameters", about, (*_ABOUT, "clip_norm", "clip_value", "clip_global_norm"))
+    names = ("reduction", "per_sample", "all_weights", "vanishing", "exploding")
+    own, about = _split(options, names)
+    _require_known("parameters", about, names, ("clip_norm", "clip_value", "clip_global_norm", *_ABOUT))
     compiled = partial(model.compiled, single=False)
     return parameter_gradients(compiled, x, options=Parameters(**own), **about)
 
@@ -136,15 +140,17 @@ def perturb(model: SaliencyModel, x: "Any", *, attack: str = "pgd", **options: A
         model: made by `load` or `wrap`.
         x: as `jacobian` takes it.
         attack: a name of `saliency attacks`.
-        options: `settings` (the attack's own), `epsilon`, `norm`, `to`, `smallest`, `only`, `valid_range`,
-            `formats` of `saliency perturb`; and what `jacobian` calls `about`, with `label`.
+        options: `settings` (the attack's own), `epsilon`, `norm`, `to`, `smallest`, `only`, `valid_range` (a pair,
+            or `{input: pair}`), `formats` of `saliency perturb`; and what `jacobian` calls `about`, with `label`.
 
     Raises:
         UsageError, InputError, ModelError: as `jacobian`.
     """
     from saliency_cli.studies.perturb import Perturb
 
-    own, about = _split(options, ("settings", "epsilon", "norm", "to", "smallest", "only", "valid_range", "formats"))
+    names = ("settings", "epsilon", "norm", "to", "smallest", "only", "valid_range", "formats")
+    own, about = _split(options, names)
+    _require_known("perturb", about, ("attack", *names))
     return _derived(model, x, Perturb(attack, **own), about)
 
 
@@ -178,9 +184,13 @@ def maximize(
     from saliency_cli.studies.maximize_canvases import Manner
     from saliency_cli.studies.maximize_objectives import objectives_of
 
-    climb, options = _split({"tv": 0.1, **options}, ("steps", "optimizer", "tv", "l2", "blur"))
-    manner, options = _split(options, ("parametrization", "jitter", "rate", "valid_range", "range_of"))
-    own, about = _split(options, ("every", "animation", "only", "sizes"))
+    climbing = ("steps", "optimizer", "tv", "l2", "blur")
+    varying = ("parametrization", "jitter", "rate", "valid_range", "range_of")
+    keeping = ("every", "animation", "only", "sizes")
+    climb, options = _split({"tv": 0.1, **options}, climbing)
+    manner, options = _split(options, varying)
+    own, about = _split(options, keeping)
+    _require_known("maximize", about, ("layer", "channel", "unit", *climbing, *varying, *keeping))
     targets = () if target is None else (str(target),)
     place = None if unit is None else ",".join(map(str, unit))
     objectives = objectives_of(targets, layer, None if channel is None else str(channel), place)
@@ -194,13 +204,16 @@ def _split(options: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[str, 
     return own, {name: value for name, value in options.items() if name not in names}
 
 
-def _require_known(study: str, about: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    """Raise `UsageError` for an option that is none."""
+def _require_known(
+    study: str, about: Mapping[str, Any], own: tuple[str, ...], shared: tuple[str, ...] = _ABOUT
+) -> None:
+    """Raise `UsageError` for an option that is neither a study's own, which are taken out, nor one that is shared."""
     for name in about:
-        if name not in known:
+        if name not in shared:
+            known = (*own, *shared)
             raise UsageError(
                 f"{study} has no option '{name}'",
-                hint=nearest(name, known) or f"beside its own: {', '.join(known)}",
+                hint=nearest(name, known) or f"its options: {', '.join(known)}",
                 reason="bad-option",
             )
 
@@ -208,7 +221,6 @@ def _require_known(study: str, about: Mapping[str, Any], known: tuple[str, ...])
 def _derived(model: SaliencyModel, x: Any, study: "Study", about: Mapping[str, Any], **further: Any) -> Derived:
     from saliency_cli.runs.inquiring import inquire
 
-    _require_known(study.name, about, _ABOUT)
     fields = {name: value for name, value in about.items() if name != "class_names"}
     for name in ("target", "label"):
         if fields.get(name) is not None:

@@ -69,6 +69,51 @@ def test_an_unknown_option_is_named(linear):
     assert "space" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("study", "wrong", "hint"),
+    [
+        ("hessian", "tops", "did you mean 'top'?"),
+        ("hessian", "smoothrelu", "did you mean 'smooth_relu'?"),
+        ("jacobian", "class", "did you mean 'classes'?"),
+        ("parameters", "persample", "did you mean 'per_sample'?"),
+        ("parameters", "clipnorm", "did you mean 'clip_norm'?"),
+        ("perturb", "epsilonn", "did you mean 'epsilon'?"),
+        ("perturb", "attak", "did you mean 'attack'?"),
+        ("perturb", "range", "did you mean 'valid_range'?"),
+        ("maximize", "jiter", "did you mean 'jitter'?"),
+        ("maximize", "step", "did you mean 'steps'?"),
+        ("maximize", "layers", "did you mean 'layer'?"),
+    ],
+)
+def test_a_misspelt_option_is_answered_with_the_nearest_of_the_study_s_own_too(linear, study, wrong, hint):
+    with pytest.raises(UsageError, match=f"{study} has no option '{wrong}'") as caught:
+        getattr(sal, study)(linear, X, **{wrong: 1})
+    assert caught.value.hint == hint
+
+
+def test_an_option_like_no_other_is_answered_with_all_of_them(linear):
+    with pytest.raises(UsageError) as caught:
+        sal.hessian(linear, X, qqq=1)
+    assert caught.value.hint.startswith(
+        "its options: smooth_relu, top, probes, matrix, direction, steps, target, space"
+    )
+
+
+def test_two_inputs_are_moved_within_ranges_of_their_own():
+    near, far = keras.Input((3,), name="near"), keras.Input((3,), name="far")
+    joined = L.Concatenate()([near, L.Rescaling(0.01)(far)])
+    live = keras.Model([near, far], L.Dense(2, "softmax", use_bias=False)(joined))
+    live.set_weights([np.concatenate([W, W])])
+    x = {"near": np.zeros(3, np.float32), "far": np.full(3, 100, np.float32)}
+    found = sal.perturb(sal.wrap(live), x, valid_range={"near": (-1, 1), "far": (0, 200)}, epsilon=50)
+    assert found.results["outcome"] == "flipped"
+    assert [told["range"] for told in found.results["inputs"].values()] == [[-1, 1], [0, 200]]
+    assert np.abs(found.found.values["near"]).max() <= 1 < np.abs(found.found.values["far"] - 100).max() <= 50
+    with pytest.raises(UsageError, match="--valid-range naer") as caught:
+        sal.perturb(sal.wrap(live), x, valid_range={"naer": (-1, 1)})
+    assert caught.value.hint == "did you mean 'near'? inputs that are moved: near, far"
+
+
 def test_a_study_of_an_input_wants_one(linear):
     with pytest.raises(UsageError, match="is of an input"):
         sal.perturb(linear, None)

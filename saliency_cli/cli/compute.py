@@ -14,7 +14,7 @@ from saliency_cli.runs.request import ComputeRequest
 
 if TYPE_CHECKING:
     from saliency_cli.cli.terminal import Terminal
-    from saliency_cli.records import ItemRecord
+    from saliency_cli.records import ItemRecord, RunRecord
 
 
 class ComputeCommand(SectionCommand):
@@ -50,11 +50,12 @@ def displayed(
     *,
     items: bool = True,
     tell: "Callable[[ItemRecord], str] | None" = None,
+    sum_up: "Callable[[RunRecord], str] | None" = None,
 ) -> "Iterator[Terminal]":
     """Show a run as the options of display ask for; an interrupted one says how to go on.
 
     `items` off: the lines of single inputs are left to `--json` and `--jsonl`. `tell` puts what was found of an
-    input into a few words, in place of its prediction and its map's norm.
+    input into a few words, in place of its prediction and its map's norm; `sum_up` does so with the run's results.
     """
     from saliency_cli.cli.terminal import Display, Terminal
 
@@ -65,6 +66,7 @@ def displayed(
         out=request.out,
         dry_run=request.dry_run,
         tell=tell,
+        sum_up=sum_up,
     )
     terminal = Terminal(display)
     if given["verbose"] > 1:

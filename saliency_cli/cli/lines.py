@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from saliency_cli.cli.telling import printable
-from saliency_cli.reports.plaintext import cells, shorten
+from saliency_cli.shortening import cells, shorten
 
 if TYPE_CHECKING:
     from saliency_cli.records import ItemRecord, PredictionRecord

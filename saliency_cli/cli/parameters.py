@@ -137,6 +137,21 @@ class NumberPair(click.ParamType[tuple[float, float]]):
         return low, high
 
 
+class NamedPair(click.ParamType[tuple[str, tuple[float, float]]]):
+    """`LOW,HIGH`, or `NAME=LOW,HIGH` for one named input of the model; without a name it is empty."""
+
+    name = "[name=]low,high"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, tuple[float, float]]:
+        """Split at the last `=`."""
+        name, equals, pair = str(value).rpartition("=")
+        if equals and not name:
+            self.fail(f"'{value}' is not NAME=LOW,HIGH", param, ctx)
+        return name, NumberPair().convert(pair, param, ctx)
+
+
 class ShardText(click.ParamType[tuple[int, int]]):
     """`I/N`, counted from 1."""
 

@@ -7,10 +7,10 @@ from click.shell_completion import CompletionItem
 
 from saliency_cli.cli import study
 from saliency_cli.cli.compute_options import out_option, own_option
-from saliency_cli.cli.parameters import Choice, NumberPair, SectionCommand
+from saliency_cli.cli.parameters import Choice, NamedPair, SectionCommand
 
 if TYPE_CHECKING:
-    from saliency_cli.records import ItemRecord
+    from saliency_cli.records import ItemRecord, RunRecord
 
 
 class AttackName(click.ParamType[str]):
@@ -72,9 +72,10 @@ _EPSILON = "How far the input may be moved, in the units of its file: steps of 2
                help="Look for the smallest ε that changes the class, by bisection in the steps of the format."),
     own_option("--only", "only", multiple=True, metavar="INPUT", show_default="all",
                help="Move this input of the model and hold the others; repeat for several."),
-    own_option("--valid-range", "valid_range", type=NumberPair(), metavar="LOW,HIGH",
+    own_option("--valid-range", "valid_range", type=NamedPair(), multiple=True, metavar="[NAME=]LOW,HIGH",
                show_default="0,255 for pictures",
-               help="How far a value of an array may go, in the file's own units."),
+               help="How far a value of an array may go, in the file's own units: of all inputs, or of the one "
+                    "of that name; repeat for several."),
     own_option("--format", "formats", type=Choice(("after", "before", "difference", "panel", "all")), multiple=True,
                section="Output", show_default="all; of several inputs all but the panels",
                help="What to write beside the perturbed input (after) itself; repeat for several. A panel shows all "
@@ -97,9 +98,23 @@ def perturb(context: click.Context, /, **given: Any) -> int:
     def build() -> Any:
         from saliency_cli.studies.perturb import Perturb
 
-        return Perturb(settings=_settings(own.pop("options")), **own)
+        return Perturb(settings=_settings(own.pop("options")), valid_range=_ranges(own.pop("valid_range")), **own)
 
-    return study.run(context, given, build, _told)
+    return study.run(context, given, build, _told, sum_up=_summed_up)
+
+
+def _ranges(pairs: tuple[tuple[str, tuple[float, float]], ...]) -> dict[str, tuple[float, float]] | None:
+    """Return ranges by the name of their input. Raises `UsageError` for two of one."""
+    from saliency_cli.errors import UsageError
+
+    ranges = dict(pairs)
+    if len(ranges) < len(pairs):
+        twice = next(name for name in ranges if sum(name == other for other, _ in pairs) > 1)
+        raise UsageError(
+            f"--valid-range is given twice{f' for {twice}' if twice else ''}",
+            hint="one range for all inputs, and NAME=LOW,HIGH for those of another",
+        )
+    return ranges or None
 
 
 def _settings(texts: tuple[str, ...]) -> dict[str, str]:
@@ -125,3 +140,9 @@ def _told(record: "ItemRecord") -> str:
     smallest = results.get("smallest_epsilon")
     least = "" if smallest is None else f" at {smallest:.3g}"
     return f"{results['before']['label']} → {results['after']['label']}{least}"
+
+
+def _summed_up(run: "RunRecord") -> str:
+    tried, flipped, already = (run.results.get(key, 0) for key in ("tried", "flipped", "already"))
+    told = [f"{flipped:,} of {tried:,} flipped"] if tried else []
+    return ", ".join([*told, *([f"{already:,} already"] if already else [])])

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from saliency_cli.cli.telling import is_terminal
-from saliency_cli.reports.plaintext import shorten
+from saliency_cli.shortening import shorten
 
 Facts = Callable[[str], dict[str, str]]
 

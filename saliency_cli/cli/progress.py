@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from saliency_cli.cli.telling import is_terminal, printable, say
-from saliency_cli.reports.plaintext import shorten
+from saliency_cli.shortening import shorten
 
 PATIENCE = 2.0
 

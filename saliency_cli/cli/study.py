@@ -9,7 +9,7 @@ from saliency_cli.cli.compute import displayed, request_of
 from saliency_cli.cli.compute_options import Declared, study_arguments
 
 if TYPE_CHECKING:
-    from saliency_cli.records import ItemRecord
+    from saliency_cli.records import ItemRecord, RunRecord
     from saliency_cli.runs.study import Study
 
 SECTIONS = ("Study", "Input", "Model", "Preparing", "Target", "Output", "Run", "Display")
@@ -31,15 +31,17 @@ def run(
     build: "Callable[[], Study]",
     tell: "Callable[[ItemRecord], str] | None" = None,
     *,
+    sum_up: "Callable[[RunRecord], str] | None" = None,
     without_inputs: bool = False,
 ) -> int:
-    """Run a study as the command line asks. `build` makes it; `tell` puts one sample's results into a few words.
+    """Run a study as the command line asks.
 
+    `build` makes it; `tell` puts one sample's results into a few words, `sum_up` those of all.
     `without_inputs`: the study may work on inputs that it makes itself.
     """
     given = {"methods": (("gradient",),), **given}
     request = request_of(context, given, inputs_needed=not without_inputs)
-    with displayed(given, request, tell=tell) as terminal:
+    with displayed(given, request, tell=tell, sum_up=sum_up) as terminal:
         from saliency_cli.runs.studying import run_study
 
         return run_study(request, build(), terminal).exit_code

@@ -16,7 +16,7 @@ from saliency_cli.cli.telling import is_terminal, say, tell, wants_colour
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from saliency_cli.records import ItemRecord
+    from saliency_cli.records import ItemRecord, RunRecord
     from saliency_cli.runs.report import Report
 
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Display:
     """How a run shows itself. `out` is the request's: `-` leaves stdout to the picture.
 
-    `tell` puts what was found of a sample into a few words, where that is no map.
+    `tell` puts what was found of a sample into a few words, where that is no map; `sum_up` does
+    so with what all samples together tell.
     """
 
     form: Literal["lines", "none", "json", "jsonl"] = "lines"
@@ -33,6 +34,7 @@ class Display:
     out: str | None = None
     dry_run: bool = False
     tell: "Callable[[ItemRecord], str] | None" = None
+    sum_up: "Callable[[RunRecord], str] | None" = None
 
 
 class Terminal:
@@ -170,6 +172,8 @@ class Terminal:
             parts.append(f"{report.run.counts.skipped:,} done before")
         if self.failed:
             parts.append(f"{self.failed:,} failed")
+        if self.display.sum_up and (summed := self.display.sum_up(report.run)):
+            parts.append(summed)
         where = ""
         if report.out and report.out != "-":
             where = f" → {report.out.rstrip('/')}/" if Path(report.out).is_dir() else f" → {report.out}"

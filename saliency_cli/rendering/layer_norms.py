@@ -7,6 +7,7 @@ import numpy as np
 
 from saliency_cli.differentiable import Array
 from saliency_cli.rendering.figures import drawn, number_text
+from saliency_cli.shortening import told_apart
 
 _MOST_NAMES = 60
 _LONGEST_NAME = 48
@@ -32,6 +33,7 @@ def layer_norms(marks: Sequence[Mark], axis_label: str, title: str, note: str = 
     low, high = (known.min(), known.max()) if known.size else (0.1, 1.0)
     edge = low / 3
     step = -(-len(marks) // _MOST_NAMES)
+    names = told_apart([" ".join(mark.name.split()) for mark in marks], _LONGEST_NAME)
     named = [i for i, mark in enumerate(marks) if i % step == 0 or mark.word]
 
     def build(figure: Any) -> None:
@@ -47,7 +49,7 @@ def layer_norms(marks: Sequence[Mark], axis_label: str, title: str, note: str = 
                 axis.annotate(mark.word, (at, i), (7, 0), textcoords="offset points", va="center", color=colour)
         if known.size:
             axis.axvline(float(np.median(known)), color="#bbbbbb", linewidth=0.8, zorder=0)
-        axis.set_yticks(named, [_short(marks[i].name) for i in named])
+        axis.set_yticks(named, [names[i] for i in named])
         axis.set_ylim(len(marks) - 0.4, -0.6)
         axis.tick_params(axis="y", length=0)
         axis.xaxis.set_major_formatter(lambda value, _: number_text(value))
@@ -57,9 +59,3 @@ def layer_norms(marks: Sequence[Mark], axis_label: str, title: str, note: str = 
 
     rows = max(len(marks) / step, len(named), 1)
     return drawn(build, 8.0, 0.22 * rows + 1.0, title, note)
-
-
-def _short(name: str) -> str:
-    name = " ".join(name.split())
-    half = _LONGEST_NAME // 2
-    return name if len(name) <= _LONGEST_NAME else f"{name[: half - 1]}…{name[-half:]}"

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from saliency_cli.reports.markdown import encode
-from saliency_cli.reports.plaintext import one_line, shorten
+from saliency_cli.reports.plaintext import one_line
 from saliency_cli.reports.wording import counted, headline, names, sentence, unexplained
+from saliency_cli.shortening import shorten
 from saliency_cli.verdicts import CheckRecord, RuleRecord
 
 # The runner keeps ten errors and ten warnings of a step and 4,096 characters of each, and drops the

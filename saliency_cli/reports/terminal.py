@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from saliency_cli.reports.numerals import interval, percent
-from saliency_cli.reports.plaintext import cells, one_line, pad, shorten
+from saliency_cli.reports.plaintext import one_line, pad
 from saliency_cli.reports.wording import (
     breaking,
     counted,
@@ -20,6 +20,7 @@ from saliency_cli.reports.wording import (
     shown,
     worst,
 )
+from saliency_cli.shortening import cells, shorten
 from saliency_cli.verdicts import CheckRecord, RuleRecord, Verdict
 
 Style = Literal["pass", "warning", "fail", "error", "plain"]

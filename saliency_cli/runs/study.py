@@ -90,6 +90,15 @@ def totals_of(study: Study) -> Mapping[str, str]:
     return found
 
 
+def planned_of(study: Study, source: Source, *, alone: bool) -> Mapping[str, str]:
+    """Return each kind of file that a study may write of one input → its suffix; `alone`: it is the only one.
+
+    All `suffixes`, where the study has no method `planned` that tells by the input's file.
+    """
+    tell: Callable[..., Mapping[str, str]] | None = getattr(study, "planned", None)
+    return study.suffixes if tell is None else tell(source, alone=alone)
+
+
 class Inquiry(Protocol):
     """A study of one model. `prepared` is what `begin` was given, or a changed copy of it."""
 

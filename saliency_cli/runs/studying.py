@@ -24,7 +24,7 @@ from saliency_cli.runs.preparing import OpenEngine, Wanted, prepare
 from saliency_cli.runs.report import Report
 from saliency_cli.runs.request import ComputeRequest
 from saliency_cli.runs.sources import Source
-from saliency_cli.runs.study import File, Inquiry, Study, totals_of
+from saliency_cli.runs.study import File, Inquiry, Study, planned_of, totals_of
 from saliency_cli.runs.study_files import named, place, shown, write_file
 from saliency_cli.runs.working import Work
 
@@ -130,18 +130,20 @@ def _planned(
     """Tell the listener of every input and the files it may get; nothing is written."""
     counts = CountsRecord()
     listen.planned(None if sources is None else len(sources))
-    possible = {kind: File(suffix, b"") for kind, suffix in study.suffixes.items()}
+    alone = sources is not None and len(sources) == 1
     for source in sources or ():
         counts.error += source.error is not None
         counts.ok += source.error is None
-        kinds = {} if source.error else shown(destination, possible)
+        possible = {} if source.error else planned_of(study, source, alone=alone)
+        beside = {**study.suffixes, **possible}
+        files = shown(destination, {kind: File(suffix, b"") for kind, suffix in possible.items()})
         listen.item(
             ItemRecord(
                 id=source.id,
                 status="error" if source.error else "ok",
                 files={
-                    kind: named(destination, study.name, source.id, kind, file.suffix, possible)
-                    for kind, file in kinds.items()
+                    kind: named(destination, study.name, source.id, kind, file.suffix, beside)
+                    for kind, file in files.items()
                 },
                 error=error_record(source.error) if source.error else None,
             )

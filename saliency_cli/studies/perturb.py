@@ -15,7 +15,9 @@ from saliency_cli.runs.settings import definition
 from saliency_cli.runs.sources import Source, listed
 from saliency_cli.studies.perturb_crowd import found_together, gathered
 from saliency_cli.studies.perturb_files import PICTURES
+from saliency_cli.studies.perturb_planned import planned_files
 from saliency_cli.studies.perturb_program import Perturbation, Together
+from saliency_cli.studies.perturb_ranges import Range, Ranges, ranges_of, recorded, require_moved
 from saliency_cli.targets import class_index
 from saliency_cli.threat import Attack, Norm
 
@@ -30,9 +32,9 @@ class Perturb:
     `attack` by its name, with its options. `epsilon`: the radius in the units of the files, None for 8/255 of each
     input's range (in ℓ2 a root mean square of 2/255). `to`: the class to reach, any other than the true one without
     it. `smallest`: look for the least ε. `only`: the inputs that are moved, all that have a gradient without it.
-    `valid_range`: the lowest and highest value of arrays, in the files' units. `formats`: what is written of the
-    perturbed inputs: `after` (themselves, always), `before`, `difference`, `panel`, or `all`; without it all, but of
-    several inputs no panels.
+    `valid_range`: the lowest and highest value of arrays, in the files' units, for all inputs or by name. `formats`:
+    what is written of the perturbed inputs: `after` (themselves, always), `before`, `difference`, `panel`, or `all`;
+    without it all, but of several inputs no panels.
     """
 
     attack: str = "pgd"
@@ -42,7 +44,7 @@ class Perturb:
     to: str | None = None
     smallest: bool = False
     only: tuple[str, ...] = ()
-    valid_range: tuple[float, float] | None = None
+    valid_range: Range | Ranges | None = None
     formats: tuple[str, ...] = ()
 
     name: ClassVar[str] = "perturb"
@@ -50,6 +52,7 @@ class Perturb:
     def __post_init__(self) -> None:
         if self.epsilon is not None and not 0 < self.epsilon < float("inf"):
             raise UsageError(f"--epsilon is {self.epsilon:g}; it is above 0", hint="--epsilon 8 for 8 of 255 steps")
+        ranges_of(self.valid_range)
         for kind in self.formats:
             if kind not in FORMATS:
                 raise UsageError(
@@ -76,6 +79,15 @@ class Perturb:
             return frozenset(PICTURES if "all" in self.formats else self.formats) - {"after"}
         return frozenset(PICTURES) - (set() if alone else {"panel"})
 
+    def planned(self, source: Source, *, alone: bool) -> Mapping[str, str]:
+        """Return each kind of file it writes of an input that flips → its suffix, as far as its file tells."""
+        return planned_files(source, self.only, self.kinds(alone=alone))
+
+    @property
+    def ranges(self) -> Ranges:
+        """The valid range of each input by its name; the empty name: of every other."""
+        return ranges_of(self.valid_range)
+
     @property
     def sequential(self) -> bool:
         """One point after another."""
@@ -94,7 +106,7 @@ class Perturb:
             "to": self.to,
             "smallest": self.smallest,
             "only": list(self.only),
-            "valid_range": self.valid_range,
+            "valid_range": recorded(self.ranges),
             "formats": list(self.formats),
         }
 
@@ -106,7 +118,8 @@ class Perturb:
         """Bind the options to an open model.
 
         Raises:
-            UsageError: the output has no classes (reason `no-classes`), `to` is none of them, or `only` no input.
+            UsageError: the output has no classes (reason `no-classes`), `to` is none of them, `only` no input, or
+                `valid_range` of one that isn't moved.
         """
         engine, request = prepared.engine, prepared.request
         if not engine.has_classes or engine.regression:
@@ -122,6 +135,7 @@ class Perturb:
                 hint = known or f"inputs that can be moved: {', '.join(engine.connected)}"
                 raise UsageError(f"--only {name}: the model has no input of that name with a gradient", hint=hint)
         moved = tuple(name for name in engine.connected if not self.only or name in self.only)
+        require_moved(self.ranges, [spec.name for spec in engine.specs], moved)
         if len(moved) > 1 and self.one_file(request.out):
             raise UsageError(
                 f"-o {request.out} is one file, and {len(moved)} inputs are perturbed: {', '.join(moved)}",

@@ -101,7 +101,7 @@ class Perturbation:
             self.moved,
             norm=self.options.norm,
             epsilon=self.options.epsilon,
-            valid_range=self.options.valid_range,
+            ranges=self.options.ranges,
             bounded=not self.attack.minimal,
         )
 

@@ -10,6 +10,7 @@ from saliency_cli.errors import InputError
 from saliency_cli.records import InputSpec
 from saliency_cli.runs.feeding import Fed, Part
 from saliency_cli.runs.fitting import as_dtype
+from saliency_cli.studies.perturb_ranges import Ranges, in_units, range_of
 from saliency_cli.threat import Ball, Norm, Reach
 
 # Of the valid range: 8 steps of a picture in ℓ∞, and a root mean square of 2 of them in ℓ2.
@@ -23,7 +24,7 @@ def ball_of(
     *,
     norm: Norm,
     epsilon: float | None,
-    valid_range: tuple[float, float] | None,
+    ranges: Ranges,
     bounded: bool,
 ) -> Ball:
     """Return what a sample may become when its `moved` inputs are.
@@ -32,20 +33,19 @@ def ball_of(
     resized starts from whole steps at the model's size.
 
     Raises:
-        InputError: reason `no-range` for an array whose range nobody told, `outside-range` for values beyond it,
-            `epsilon` where ε is less than a step.
+        InputError: reason `outside-range` for values beyond an input's range, `epsilon` where ε is less than a
+            step, or one of `range_of`.
     """
     reaches = {}
     for name in moved:
         part, spec = fed.parts[name], specs[name]
-        low, high = _range(name, part, valid_range)
+        low, high = range_of(name, part, ranges)
         start = np.asarray(part.raw, np.float64)
         start = np.rint(start) if part.whole else start
         if start.min(initial=low) < low or start.max(initial=high) > high:
             raise InputError(
                 f"the input '{name}' holds values from {start.min():g} to {start.max():g}, not {low:g} to {high:g}",
-                hint="--valid-range LOW,HIGH in the file's own units"
-                + (f"; one range is for all inputs that are moved: --only {name}" if len(moved) > 1 else ""),
+                hint=in_units(name, several=len(moved) > 1),
                 reason="outside-range",
             )
         radius = _radius(name, epsilon, norm, (high - low) if norm == "inf" else (high - low) * math.sqrt(start.size))
@@ -53,18 +53,6 @@ def ball_of(
             radius = _steps(name, radius, norm)
         reaches[name] = _reach(part, spec, start, (low, high), radius)
     return Ball(fed.sample, reaches, norm, bounded)
-
-
-def _range(name: str, part: Part, valid_range: tuple[float, float] | None) -> tuple[float, float]:
-    if part.geometry is not None or (part.whole and (valid_range is None or part.layout == "picture")):
-        return 0.0, 255.0
-    if valid_range is None:
-        raise InputError(
-            f"how far a value of the input '{name}' may go is not known",
-            hint="--valid-range LOW,HIGH in the file's own units",
-            reason="no-range",
-        )
-    return valid_range
 
 
 def _radius(name: str, epsilon: float | None, norm: Norm, span: float) -> float:

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from saliency_cli.differentiable import Sample
-from saliency_cli.errors import InputError
+from saliency_cli.errors import InputError, UsageError
 from saliency_cli.geometry import Geometry
 from saliency_cli.preprocessing import Preparing, parse_preprocess
 from saliency_cli.records import InputSpec
 from saliency_cli.runs.feeding import Fed, Part
+from saliency_cli.studies.perturb_ranges import ranges_of
 from saliency_cli.studies.perturb_reach import ball_of
 
 PREPARINGS = ("none", "unit", "symmetric", "imagenet-torch", "imagenet-caffe", "mean=10/20/30,std=2/4/8")
@@ -23,8 +24,9 @@ def ball(spec, preparing="none", raw=None, *, picture=True, whole=True, **settin
     geometry = Geometry.plan((4, 5), (4, 5), "stretch") if picture else None
     part = Part(values, raw, "picture", preparing, geometry=geometry, whole=whole)
     fed = Fed("a", Sample({"x": values}, ("x",), lambda _: {}), {"x": part}, {})
-    given = {"norm": "inf", "epsilon": None, "valid_range": None, "bounded": True} | settings
-    return ball_of(fed, {"x": spec}, ("x",), **given)
+    ranges = ranges_of(settings.pop("valid_range", None))
+    given = {"norm": "inf", "epsilon": None, "bounded": True} | settings
+    return ball_of(fed, {"x": spec}, ("x",), ranges=ranges, **given)
 
 
 @pytest.mark.parametrize("spec", [LAST, FIRST], ids=["last", "first"])
@@ -91,3 +93,26 @@ def test_bytes_in_an_array_have_the_range_of_bytes_and_floats_have_none_of_their
     with pytest.raises(InputError, match="not 0 to 1") as told:
         ball(LAST, picture=False, whole=False, valid_range=(0.0, 1.0))
     assert told.value.reason == "outside-range"
+
+
+def test_a_range_that_names_an_input_is_taken_whatever_it_holds_but_never_beyond_bytes():
+    raw = np.full(LAST.shape, 100, np.float32)
+    reach = ball(LAST, raw=raw, valid_range={"x": (50, 150), "": (0, 1)}).reaches["x"]
+    assert (reach.low, reach.high) == (50, 150)
+    reach = ball(LAST, raw=raw, picture=False, valid_range={"x": (-10, 300.5)}).reaches["x"]
+    assert (reach.low, reach.high) == (0, 255)
+    with pytest.raises(InputError, match="leaves none to move") as told:
+        ball(LAST, raw=raw, valid_range={"x": (0.2, 0.9)})
+    assert told.value.reason == "range-of-bytes"
+    floats = {"raw": np.zeros((4, 5), np.float32), "picture": False, "whole": False}
+    reach = ball(GREY, **floats, valid_range={"": (0, 1), "x": (-3, 5)}).reaches["x"]
+    assert (reach.low, reach.high) == (-3, 5)
+    with pytest.raises(InputError, match="'x' may go is not known") as told:
+        ball(GREY, **floats, valid_range={"y": (0, 1)})
+    assert told.value.hint.startswith("--valid-range x=LOW,HIGH")
+
+
+@pytest.mark.parametrize("wrong", [(1, 0), (0, 0), (1,), 3, "01", {"x": (1, 0)}, {"x": None}, {"x": ("a", "b")}])
+def test_what_is_no_range_is_refused(wrong):
+    with pytest.raises(UsageError, match="a lowest value and one above it"):
+        ranges_of(wrong)

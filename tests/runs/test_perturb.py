@@ -271,9 +271,82 @@ def test_several_inputs_are_moved_together_or_one_of_them_alone():
     with pytest.raises(UsageError, match="--only rihgt"):
         perturbed("pair.npz", model="pair.keras", out="no", options={**options, "only": ("rihgt",)})
     _, found = perturbed("pair.npz", model="pair.keras", out="narrow", options={**options, "valid_range": (0.6, 1.0)})
-    assert found["pair.npz"].error.hint.endswith("one range is for all inputs that are moved: --only left")
+    assert found["pair.npz"].error.hint == "--valid-range left=LOW,HIGH in the file's own units"
     with pytest.raises(UsageError, match="2 inputs are perturbed"):
         perturbed("pair.npz", model="pair.keras", out="one.npy", options=options)
+
+
+def test_inputs_of_different_ranges_are_moved_together_each_within_its_own():
+    np.savez("pair.npz", left=np.full((8, 8, 3), 0.5, np.float32), right=np.full(4, -30.0, np.float32))
+    ranges = {"left": (0, 1), "right": (-31, -20)}
+    options = {"epsilon": 4.0, "valid_range": ranges}
+    report, found = perturbed("pair.npz", model="pair.keras", options=options)
+    record = found["pair.npz"]
+    assert record.results["outcome"] == "flipped", record.results
+    assert {name: told["range"] for name, told in record.results["inputs"].items()} == {
+        "left": [0, 1],
+        "right": [-31, -20],
+    }
+    for name, (low, high) in ranges.items():
+        moved = np.load(f"out/{record.files[f'array.{name}']}")
+        assert low <= moved.min() < moved.max() <= high
+    assert run_json("out")["options"]["valid_range"] == {"left": [0, 1], "right": [-31, -20]}
+    report, _ = perturbed("pair.npz", model="pair.keras", options=options, resume=True)
+    assert report.run.counts.skipped == 1
+    rest = {**options, "valid_range": {"right": (-31, -20), "": (0, 1)}}
+    perturbed("pair.npz", model="pair.keras", out="rest", options=rest)
+    assert maps("rest") == maps("out")
+    perturbed("pair.npz", model="pair.keras", out="one", options={**options, "valid_range": {"": (-40, 1)}})
+    assert run_json("one")["options"]["valid_range"] == [-40, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "only", "words", "hint"),
+    [
+        ("rihgt", (), "no input of that name", "did you mean 'right'? inputs that are moved: left, right"),
+        ("zzz", (), "no input of that name", "inputs that are moved: left, right"),
+        ("right", ("left",), "the input 'right' is not moved", "inputs that are moved: left"),
+    ],
+)
+def test_a_range_of_what_is_not_moved_is_refused(name, only, words, hint):
+    np.savez("pair.npz", left=np.full((8, 8, 3), 0.5, np.float32), right=np.full(4, 0.5, np.float32))
+    with pytest.raises(UsageError, match=f"--valid-range {name}: .*{words}") as told:
+        perturbed("pair.npz", model="pair.keras", options={"valid_range": {name: (0, 1)}, "only": only})
+    assert told.value.hint == hint
+
+
+def test_a_dry_run_names_what_will_be_written_of_an_input_that_flips():
+    """By the input's file: of a picture no array, of several inputs a file each, no panel that nobody waits for."""
+    pictures("in", 2, size=(8, 8))
+    array("row.npy", (4,), seed=3)
+    np.savez("pair.npz", left=np.full((8, 8, 3), 0.5, np.float32), right=np.full(4, 0.5, np.float32))
+    floats = {"epsilon": 0.9, "valid_range": (0.0, 1.0)}
+    for given, fields, options in [
+        (("in/0.png",), {}, {"epsilon": 90}),
+        (("in/0.png", "in/1.png"), {}, {"epsilon": 90}),
+        (("in",), {}, {"epsilon": 90, "formats": ("panel",)}),
+        (("row.npy",), {"model": "table.keras"}, floats),
+        (("pair.npz",), {"model": "pair.keras"}, floats),
+        (("pair.npz",), {"model": "pair.keras"}, {**floats, "only": ("left",)}),
+        (
+            (),
+            {"model": "pair.keras", "named_inputs": (("left", "in/0.png"), ("right", "row.npy"))},
+            {**floats, "epsilon": 60},
+        ),
+    ]:
+        for out in ("out", None):
+            _, planned = perturbed(*given, **fields, out=out, options=options, dry_run=True, overwrite=True)
+            _, found = perturbed(*given, **fields, out=out, options=options, overwrite=True)
+            for name, record in found.items():
+                assert record.results["outcome"] == "flipped", (name, record.results)
+                assert planned[name].files == record.files
+    Path("stack.npz").write_bytes(b"no archive")
+    _, planned = perturbed("stack.npz", out="other", dry_run=True)
+    assert sorted(planned["stack.npz"].files) == ["array", "panel"]
+    _, planned = perturbed("-", out="other", dry_run=True)
+    assert sorted(planned["stdin"].files) == ["after", "array", "before", "difference", "panel"]
+    _, planned = perturbed("in/0.png", out="one.png", dry_run=True)
+    assert planned["in/0.png"].files == {"after": "one.png"}
 
 
 def test_one_file_is_the_perturbed_picture_itself(compute):
