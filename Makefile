@@ -49,7 +49,7 @@ demo: install ## Draw the maps of the sample pictures into out/demo
 	$(SALIENCY) compute sample_models/shapes.keras sample_images/*.png \
 		--class-names sample_models/shapes.txt --out out/demo --overwrite
 
-.PHONY: test test-fast test-slow faults
+.PHONY: test test-fast test-slow faults faults-real
 test: develop ## Run the tests, the slow ones left out
 	$(PYTEST) -m 'not slow'
 
@@ -59,8 +59,11 @@ test-fast: develop ## Run the same in parallel, up to the first failure
 test-slow: develop ## Run the slow tests
 	$(PYTEST) -m slow
 
-faults: develop ## Kill, starve and interrupt runs, and count it (half an hour)
-	$(PYTEST) tests/faults
+faults: develop ## Kill, starve and interrupt runs, and count it (an hour)
+	$(PYTEST) -m 'not real_model' tests/faults
+
+faults-real: develop ## The same with TensorFlow at work (MOMENTS=6: half an hour; else hours)
+	$(PYTEST) -m real_model tests/faults
 
 PEERS := $(basename $(notdir $(wildcard tests/peers/requirements/*.txt)))
 

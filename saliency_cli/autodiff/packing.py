@@ -10,7 +10,7 @@ always the same, and every sum is accumulated on its own, in the order of its po
 import bisect
 import itertools
 from collections import deque
-from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -237,10 +237,21 @@ class _Batch:
 
 
 class Packer:
-    """Runs jobs over one evaluator. `classes` is the width of a weights row; `truth_shape` a label's shape."""
+    """Runs jobs over one evaluator. `classes` is the width of a weights row; `truth_shape` a label's shape.
 
-    def __init__(self, evaluator: Evaluator, *, classes: int, truth_shape: tuple[int, ...] = ()) -> None:
+    `check` is called before each batch, and may raise to break the run off.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        *,
+        classes: int,
+        truth_shape: tuple[int, ...] = (),
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self.evaluator = evaluator
+        self.check = check
         self.size = evaluator.batch
         self.classes = classes
         self.truth_shape = truth_shape
@@ -287,6 +298,7 @@ class Packer:
                         return
 
     def _send(self, device: ThreadPoolExecutor, batch: _Batch) -> "tuple[Future[Evaluation], _Batch]":
+        self.check()
         used = len(batch.rows)
         if used < self.size:
             for array in (*batch.inputs.values(), batch.weights, batch.truth, batch.top):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import tempfile
 import time
 import warnings
@@ -77,7 +78,9 @@ def _address(scheduler: str) -> str:
         why = "it holds no address of a scheduler"
     raise UsageError(
         f"--scheduler {scheduler}: {why}",
-        hint="tcp://HOST:PORT, or the file that 'dask scheduler --scheduler-file FILE' writes",
+        hint=f"--scheduler tcp://{scheduler}"
+        if re.fullmatch(r"[\w.-]+:\d+", scheduler)
+        else "tcp://HOST:PORT, or the file that 'dask scheduler --scheduler-file FILE' writes",
         reason="no-scheduler",
     )
 

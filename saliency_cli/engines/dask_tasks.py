@@ -5,13 +5,12 @@ package alone. Whatever happens becomes a reply; Dask's own ways of failing are 
 """
 
 import contextlib
-import ctypes
 import os
 import pickle
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -83,8 +82,6 @@ class _Open:
 
 _open: dict[str, _Open] = {}
 _stopped: set[str] = set()
-_at_work: dict[str, int] = {}
-_guard = threading.Lock()
 # A worker with several of Dask's threads still computes one thing at a time, with all of TensorFlow's.
 _turn = threading.Lock()
 
@@ -114,15 +111,12 @@ def carry(order: bytes, items: bytes) -> bytes:
 
 
 def stop(run: str) -> None:
-    """Break off what a run is at, as Ctrl-C does, and let it begin nothing more: files under way become whole.
+    """Break off what a run is at before its next batch, and let it begin nothing more: files under way become whole.
 
-    Called beside what is under way. Python has no other way to reach a thread that is not the main one.
+    Called beside what is under way. It is asked for and not thrown: an exception for a thread that is starting
+    another one reaches the wrong one of them (Python 3.11), and both hang.
     """
-    with _guard:
-        _stopped.add(run)
-        thread = _at_work.pop(run, None)
-        if thread is not None:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(Stopped))
+    _stopped.add(run)
 
 
 def forget(run: str) -> None:
@@ -163,26 +157,17 @@ def _carried(order: Order, items: list[tuple[int, Any]]) -> Carried:
     worker = _opened(order)
     answers: list[Answer] = []
     began = time.monotonic()
-    with contextlib.suppress(Stopped), _stoppable(order.run):
-        worker.run(items, answers.append)
+
+    def check() -> None:
+        if order.run in _stopped:
+            raise Stopped
+
+    with contextlib.suppress(Stopped):
+        check()
+        worker.run(items, answers.append, check)
     if order.run in _open:
         _open[order.run].used = time.monotonic()
     return Carried(answers, time.monotonic() - began)
-
-
-@contextlib.contextmanager
-def _stoppable(run: str) -> Iterator[None]:
-    """Let `stop` reach this thread for the length of a block."""
-    with _guard:
-        if run in _stopped:
-            raise Stopped
-        _at_work[run] = threading.get_ident()
-    try:
-        yield
-    finally:
-        # Under the guard: a stop that has been sent arrives in here at the latest, and none is sent from here on.
-        with _guard:
-            _at_work.pop(run, None)
 
 
 def understood(reply: bytes) -> Opened | Unfit | Carried | Failed:

@@ -52,11 +52,17 @@ class Worker(Protocol):
         """How many items are computed at once."""
         ...
 
-    def run(self, items: Iterable[tuple[int, Any]], answer: Callable[[Answer], None]) -> None:
+    def run(
+        self,
+        items: Iterable[tuple[int, Any]],
+        answer: Callable[[Answer], None],
+        check: Callable[[], None] = ...,
+    ) -> None:
         """Answer numbered items as they come, until there are no more.
 
-        `answer` is called from any thread, one at a time. What is wrong with one item is an answer; an error raised
-        ends the whole run.
+        `check` is called before each step, on the thread of `run`, and may raise to break it off: what is finished by
+        then is answered. `answer` is called from any thread, one at a time. What is wrong with one item is an
+        answer; an error raised ends the whole run.
         """
         ...
 

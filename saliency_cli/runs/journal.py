@@ -278,11 +278,12 @@ def require_free(root: Path, *, resume: bool, overwrite: bool, share: Share | No
     """
     if not root.is_dir():
         return
+    # Looked for first: of a run that begins meanwhile `run.json` is there before anything else.
+    foreign = any(entry.name != _LOCK and not entry.name.startswith(_TEMPORARY) for entry in root.iterdir())
     before = read_run(root)
     if before is not None and share is not None:
         _require_share_free(root, before, share, begun_anew=resume or overwrite)
         return
-    foreign = any(entry.name != _LOCK and not entry.name.startswith(_TEMPORARY) for entry in root.iterdir())
     if before is not None and not (resume or overwrite):
         done = before.status == "done"
         raise OutputError(

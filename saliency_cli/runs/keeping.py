@@ -40,7 +40,8 @@ def parse_keep(text: str) -> Keep:
     if kind in ("worst", "sample"):
         if count.isdecimal() and int(count) > 0:
             return Keep(kind, int(count))
-        raise UsageError(f"--keep-maps {text}: how many is missing", hint=f"--keep-maps {kind}:100")
+        wrong = f"'{count}' is no number from 1 on" if count else "how many is missing"
+        raise UsageError(f"--keep-maps {text}: {wrong}", hint=f"--keep-maps {kind}:100")
     raise UsageError(f"--keep-maps can't be '{text}'", hint=KEEP_HINT)
 
 

@@ -41,9 +41,9 @@ class Opened:
     pack: Callable[[ItemRecord], Any] = lambda _: None
     names: StackNames | None = None
 
-    def work(self, ledger: Recording, *, streaming: bool = False) -> Work:
-        """Return the samples' way through this process. `streaming`: sources may be slow to come."""
-        return Work(self.prepared, self.publisher, ledger, self.asides, streaming=streaming)
+    def work(self, ledger: Recording, *, streaming: bool = False, check: Callable[[], None] = lambda: None) -> Work:
+        """Return the samples' way through this process; `streaming` and `check` as in `Work`."""
+        return Work(self.prepared, self.publisher, ledger, self.asides, streaming=streaming, check=check)
 
 
 def place(request: ComputeRequest, wanted: Wanted, sources: list[Source] | None) -> Destination:

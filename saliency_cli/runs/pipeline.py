@@ -213,10 +213,15 @@ class WriteBehind(Generic[Given]):
         self._room = threading.Semaphore(behind)
         self._error: BaseException | None = None
         self._seconds = math.inf
-        self._thread = threading.Thread(target=self._run, name="recorder")
+        # Nobody waits for it that was broken off before it could tell it to end.
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def __enter__(self) -> "WriteBehind[Given]":
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # Ctrl-C: it may run all the same
+            self._queue.put(None)
+            raise
         return self
 
     def submit(self, write: Callable[[], Given]) -> None:

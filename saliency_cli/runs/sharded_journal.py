@@ -81,6 +81,8 @@ class ShardedJournal(Journal):
         self._written.add(hash(record.id))
         maps = self.shelf.take(record)
         try:
+            if self._part is not None and self._part.ending:
+                self._end_part()
             if self._part is None:
                 self._part = Part(self.root, f"{self.stem}{self._number:05d}", self.names)
             self._part.add(record, maps)
@@ -97,7 +99,8 @@ class ShardedJournal(Journal):
     def _end_part(self) -> None:
         if self._part is not None:
             self._part.end()
-            self._part, self._number = None, self._number + 1
+            self._number += 1  # first: Ctrl-C in between leaves a number out, and gives none twice
+            self._part = None
 
     def settle(self) -> None:
         """End the last part; take back rows that were done again, and maps that others have outdone."""

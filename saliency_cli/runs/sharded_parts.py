@@ -67,6 +67,7 @@ class Part:
     def __init__(self, root: Path, name: str, names: StackNames) -> None:
         self.root, self.name, self.names = root, name, names
         self.stacks: dict[str, Stack] = {}
+        self.ending = False
         self._lines: list[bytes] = []
         self._errors = 0
         self._began = time.monotonic()
@@ -90,19 +91,25 @@ class Part:
         self._lines.append(_ENCODER.encode(record) + b"\n")
 
     def end(self) -> bool:
-        """Write what there is, the marker last. Return whether there is anything: without rows nothing is left."""
+        """Write what there is, the marker last. Return whether there is anything: without rows nothing is left.
+
+        Where Ctrl-C broke it off (`ending`), no row may be added, and another call does the rest.
+        """
         if not self._lines:
             return False
+        moved = {file for file, stack in self.stacks.items() if self.ending and not stack.path.exists()}
+        self.ending = True
         packed = gzip.compress(b"".join(self._lines), _LEVEL, mtime=0)
         rows = f"{_ROWS}/{self.name}.jsonl.gz"
         ok = len(self._lines) - self._errors
         marker = Marker(rows=rows, sha256=sha256(packed).hexdigest(), ok=ok, error=self._errors)
-        for file, stack in self.stacks.items():
+        marker.maps = {file: stack.size for file, stack in self.stacks.items()}
+        waiting = {file: stack for file, stack in self.stacks.items() if file not in moved}
+        for stack in waiting.values():
             stack.end()
-            marker.maps[file] = stack.path.stat().st_size
         # The old marker goes before the files it speaks of are replaced.
         _marker_of(self.root, self.name).unlink(missing_ok=True)
-        for file, stack in self.stacks.items():
+        for file, stack in waiting.items():
             stack.path.replace(self.root / file)
         _write(self.root / rows, packed)
         for folder in (_ROWS, *([_MAPS] if self.stacks else [])):

@@ -4,6 +4,7 @@ Gradients of 1e-8 are below float16's range; divided by its maximum a map lies i
 off by at most 2⁻¹² of that maximum. `stack[i].astype("float32") * scale` gives the map back.
 """
 
+import math
 import os
 from pathlib import Path
 
@@ -45,10 +46,16 @@ class Stack:
         self.path, self.shape, self.count = path, shape, 0
         path.write_bytes(header(0, shape))
 
+    @property
+    def size(self) -> int:
+        """How many bytes its file has."""
+        return len(header(self.count, self.shape)) + 2 * math.prod(self.shape) * self.count
+
     def append(self, halves: Array) -> int:
         """Write one map behind the others; return its position."""
         # Opened each time: inputs of many sizes are many stacks, and a process may hold few files open.
-        with self.path.open("ab") as file:
+        with self.path.open("r+b") as file:
+            file.seek(self.size)  # not the file's end: Ctrl-C may have left a map there that nobody counted
             file.write(np.ascontiguousarray(halves, "<f2").tobytes())
         self.count += 1
         return self.count - 1
@@ -56,6 +63,7 @@ class Stack:
     def end(self) -> None:
         """Write how many maps there are, through to the disk."""
         with self.path.open("r+b") as file:
+            file.truncate(self.size)
             file.write(header(self.count, self.shape))
             file.flush()
             os.fsync(file.fileno())

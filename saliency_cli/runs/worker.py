@@ -66,10 +66,15 @@ class RunWorker:
         """How many samples are worth having under way: one batch computed, one gathered, one written."""
         return 3 * self.batch + 2
 
-    def run(self, items: Iterable[tuple[int, Given]], answer: Callable[[Answer], None]) -> None:
+    def run(
+        self,
+        items: Iterable[tuple[int, Given]],
+        answer: Callable[[Answer], None],
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         """Carry numbered sources through, as they come."""
         relay = Relay(answer, self.opened.pack)
-        self.opened.work(relay, streaming=True).run(relay.sources(items))
+        self.opened.work(relay, streaming=True, check=check).run(relay.sources(items))
 
 
 def open_worker(order: Order, told: Told | None) -> RunWorker:

@@ -59,6 +59,7 @@ class Work:
     `keep` is shown every finished sample before it is recorded, on a writing thread; `ledger` hears of each on the
     recording one, in the order in which they are finished. `program` is what is asked of each sample: by default
     its maps, and what is measured of them. `streaming`: sources may be slow to come, and none waits for the next.
+    `check` is called before each batch, and may raise to break the work off.
     """
 
     prepared: Prepared
@@ -68,6 +69,7 @@ class Work:
     keep: Keep = _nothing
     program: Program | None = None
     streaming: bool = False
+    check: Callable[[], None] = lambda: None
     stdin: bytes = b""
 
     def run(self, sources: Iterable[Source]) -> None:
@@ -80,7 +82,8 @@ class Work:
         # A decoded photograph is tens of megabytes: no more of them wait than keep the engine fed.
         engine = self.prepared.engine
         ahead = 2 + engine.evaluator.batch
-        packer = Packer(engine.evaluator, classes=engine.classes, truth_shape=self.prepared.truths.truth_shape)
+        truth_shape = self.prepared.truths.truth_shape
+        packer = Packer(engine.evaluator, classes=engine.classes, truth_shape=truth_shape, check=self.check)
         with ExitStack() as stack:
             stack.enter_context(unswept())
             writes = stack.enter_context(WriteBehind(self.ledger.record, behind=ahead))

@@ -294,6 +294,12 @@ def test_a_scheduler_that_is_none_is_told(scheduler, words, tmp_path, monkeypatc
         engine.Cluster(tmp_path / "out", scheduler=scheduler, workers=0, warn=print).begin(Task(open_toy, "toy"))
 
 
+def test_an_address_without_its_scheme_is_given_one(tmp_path):
+    with pytest.raises(UsageError) as caught:
+        engine.Cluster(tmp_path, scheduler="node-3:8786", workers=0, warn=print).begin(Task(open_toy, "toy"))
+    assert caught.value.hint == "--scheduler tcp://node-3:8786"
+
+
 def test_without_dask_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UsageError) as caught:

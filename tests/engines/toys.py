@@ -53,8 +53,9 @@ class Toy:
     ahead: int = 6
     batch: int = 2
 
-    def run(self, items, answer):
+    def run(self, items, answer, check=lambda: None):
         for number, item in items:
+            check()
             result = item * item if isinstance(item, int) else item
             if isinstance(item, str):
                 self.happen(number, item, answer)

@@ -4,13 +4,12 @@ import io
 import json
 import random
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from run_tools import finish, maps, named_files, run_json, start
+from run_tools import SCRIPT, finish, maps, named_files, run_json, start
 
 COMMAND = (
     "compute", "picture.keras", "in", "--format", "heatmap", "--format", "npy", "--format", "json",
@@ -40,7 +39,15 @@ def await_moment(process, moment, out):
         time.sleep(0.005)
 
 
-def strike_on(moments, number, expected, count, *more, delay, tally, kind):
+def require_struck(code, number, log):
+    """Assert that a process ended as one may that a signal reached, at whatever moment; `log` holds its stderr."""
+    told = Path(log).read_text()
+    # Python itself says it so, where it was struck while it started and nothing of ours was loaded.
+    unborn = code == 1 and "Fatal Python error: init" in told
+    assert code in (0, -number, 128 + number) or unborn, f"it ended with {code}: {told[-3000:]}"
+
+
+def strike_on(moments, number, expected, count, *more, delay, tally, kind, command=COMMAND, script=SCRIPT):
     """Strike a run again and again, each going on from the one before; begin anew where one came to its end.
 
     Returns how many were struck while they worked.
@@ -52,13 +59,13 @@ def strike_on(moments, number, expected, count, *more, delay, tally, kind):
         if isinstance(moment, int):
             moment = len(before) + moment % max(1, count - len(before) - 1)
         with start(
-            *COMMAND, "-o", out, "--resume", *more, cwd=".", delay=delay, stderr=subprocess.DEVNULL
+            *command, "-o", out, "--resume", *more, cwd=".", delay=delay, script=script, log="struck.log"
         ) as process:
             await_moment(process, moment, out)
             process.send_signal(number)
             code = process.wait(300)
         strikes += 1
-        assert code in (0, -number, 128 + number), f"it ended with {code}"
+        require_struck(code, number, "struck.log")
         if not Path(out).is_dir():
             continue  # struck before it did anything
         after = {record["id"] for record in require_sound(out)}
@@ -69,7 +76,7 @@ def strike_on(moments, number, expected, count, *more, delay, tally, kind):
         if code == 0:
             require_finished(expected, count, out)
             finished += 1
-    code, _, told = finish(*COMMAND, "-o", f"out{finished}", "--resume", *more, cwd=".")
+    code, _, told = finish(*command, "-o", f"out{finished}", "--resume", *more, cwd=".", script=script)
     assert code == 0, told
     require_finished(expected, count, f"out{finished}")
     tally(kind, strikes=strikes, at_work=at_work)

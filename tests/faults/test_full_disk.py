@@ -78,7 +78,7 @@ def fill(monkeypatch, room):
 
 
 @pytest.mark.parametrize("room", [0, 1, 2, 3, 4, 7, 12, 20, 30, 36, 37, 38])
-def test_a_full_disk(expected, monkeypatch, room):
+def test_a_full_disk(expected, monkeypatch, room, tally):
     with monkeypatch.context() as patch:
         fill(patch, room)
         with pytest.raises(OutputError, match="No space left on device") as caught:
@@ -92,10 +92,11 @@ def test_a_full_disk(expected, monkeypatch, room):
     _, heard = compute(resume=True)
     assert len(heard.done) == COUNT - len(done)
     require_finished(expected, COUNT)
+    tally("one process: the k-th write or rename fails", runs=1)
 
 
 @pytest.mark.parametrize("at", [0, 1, 5, 13, 25])
-def test_a_rename_that_fails(expected, monkeypatch, at):
+def test_a_rename_that_fails(expected, monkeypatch, at, tally):
     left = [at]
     replace = Path.replace
 
@@ -114,6 +115,7 @@ def test_a_rename_that_fails(expected, monkeypatch, at):
     require_sound()
     compute(resume=True)
     require_finished(expected, COUNT)
+    tally("one process: the k-th write or rename fails", runs=1)
 
 
 def test_a_journal_that_takes_half_a_line(expected, monkeypatch):

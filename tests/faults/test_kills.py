@@ -13,15 +13,16 @@ PICTURES = 200
 DELAY = 0.02  # a batch, so that most moments of a run are within its work
 
 
-def kill_and_go_on(kills, seed):
+def kill_and_go_on(kills, seed, tally):
     """Strike until so many runs were struck at work; each goes on from the one before, or begins anew."""
     pictures("in", PICTURES)
     began = time.monotonic()
     expected = whole_run(delay=DELAY)
     lasts = time.monotonic() - began
     moments = random.Random(seed)
-    finished = at_work = 0
+    finished = at_work = strikes = 0
     while at_work < kills:
+        strikes += 1
         out = f"out{finished}"
         before = {record["id"] for record in require_sound(out)} if Path(out).is_dir() else set()
         code = struck(moments.uniform(0.15, lasts), signal.SIGKILL, "--resume", out=out, delay=DELAY)
@@ -38,15 +39,16 @@ def kill_and_go_on(kills, seed):
     assert code == 0, told
     assert f"{PICTURES - done:,} done, {done:,} done before" in told
     require_finished(expected, PICTURES, out)
+    tally("one process: SIGKILL to the run", strikes=strikes, at_work=at_work)
 
 
-def test_ten_kills():
-    kill_and_go_on(10, seed=1)
+def test_ten_kills(tally):
+    kill_and_go_on(10, seed=1, tally=tally)
 
 
 @pytest.mark.slow
-def test_a_hundred_kills():
-    kill_and_go_on(100, seed=2)
+def test_a_hundred_kills(tally):
+    kill_and_go_on(100, seed=2, tally=tally)
 
 
 def test_killed_runs_of_one_folder_each_do_some(here):

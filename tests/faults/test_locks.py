@@ -17,8 +17,9 @@ from saliency_cli.runs.request import ComputeRequest
 def test_two_runs_in_one_folder():
     pictures("in", 30)
     expected = whole_run()
-    with start(*COMMAND, "-o", "out", cwd=".", delay=0.25) as first:
+    with start(*COMMAND, "-o", "out", cwd=".", delay=0.1) as first:
         wait_for_lines(first, 1)
+        first.send_signal(signal.SIGSTOP)  # however slow this machine is
         for word in ("--resume", "--overwrite"):
             code, _, told = finish(*COMMAND, "-o", "out", word, cwd=".")
             assert code == 5
@@ -27,6 +28,7 @@ def test_two_runs_in_one_folder():
             ]  # fmt: skip
         code, _, told = finish(*COMMAND, "-o", "out", cwd=".")
         assert (code, "unfinished run" in told) == (5, True)
+        first.send_signal(signal.SIGCONT)
         assert first.wait(30) == 0
     require_finished(expected, 30)
 
@@ -44,13 +46,16 @@ def test_the_lock_dies_with_its_owner():
     require_finished(expected, 30)
 
 
-def test_many_starts_at_once():
+@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.slow)])
+def test_many_starts_at_once(times, tally):
     """Whoever loses is told; nobody removes what the winner wrote."""
     pictures("in", 6)
     expected = whole_run()
-    racing = [start(*COMMAND, "-o", "out", cwd=".", stderr=-3) for _ in range(6)]
-    assert sorted(process.wait(30) for process in racing) == [0, 5, 5, 5, 5, 5]
-    require_finished(expected, 6)
+    for turn in range(times):
+        racing = [start(*COMMAND, "-o", f"out{turn}", cwd=".", stderr=-3) for _ in range(6)]
+        assert sorted(process.wait(60) for process in racing) == [0, 5, 5, 5, 5, 5]
+        require_finished(expected, 6, f"out{turn}")
+    tally("one process: six starts of one run", races=times)
 
 
 def test_a_run_that_comes_and_goes_before_the_lock(monkeypatch):

@@ -7,8 +7,22 @@ import time
 from pathlib import Path
 
 import pytest
-from run_tools import finish, pictures, run_json, start
-from striking import COMMAND, await_moment, ids, moments, require_finished, require_sound, whole_run
+from run_tools import Heard, finish, pictures, run_json, start
+from stand_in import open_stand_in
+from striking import (
+    COMMAND,
+    await_moment,
+    ids,
+    moments,
+    require_finished,
+    require_sound,
+    require_struck,
+    whole_run,
+)
+
+from saliency_cli.runs import journal
+from saliency_cli.runs.compute import compute
+from saliency_cli.runs.request import ComputeRequest
 
 COUNT = 45
 DELAY = 0.1
@@ -32,13 +46,13 @@ def test_one_of_three_at_once_is_struck(number, times, tally):
     at_work = 0
     for turn, moment in enumerate(moments(times, COUNT, lasts, times)):
         out = f"out{turn}"
-        racing = {name: shard(name, out=out, delay=DELAY, stderr=subprocess.DEVNULL) for name in SHARDS}
+        racing = {name: shard(name, out=out, delay=DELAY, log=f"{name[0]}.log") for name in SHARDS}
         name = chance.choice(SHARDS)
         await_moment(racing[name], moment, out)
         racing[name].send_signal(number)
         codes = {each: process.wait(300) for each, process in racing.items()}
         assert {code for each, code in codes.items() if each != name} == {0}
-        assert codes[name] in (0, -number, 128 + number)
+        require_struck(codes[name], number, f"{name[0]}.log")
         done = {record["id"] for record in require_sound(out)}
         at_work += codes[name] != 0 and COUNT * 2 // 3 < len(done) < COUNT
         if codes[name] != 0:
@@ -78,6 +92,29 @@ def test_all_shards_begin_at_once(times, tally):
         assert [process.returncode for process in racing] == [0] * 6, said
         require_finished(expected, 12, out)
     tally("--shard: six shards begin at once", races=times)
+
+
+def test_another_shard_begins_between_two_looks(monkeypatch):
+    """No run yet, then files of one: what the other shard wrote is no stranger's."""
+    pictures("in", 6)
+    expected = whole_run()
+    read, looks = journal.read_run, []
+
+    def late(root):
+        found = read(root)
+        looks.append(found)
+        if len(looks) == 1:
+            assert shard("2/2").wait(300) == 0
+        return found
+
+    Path("out").mkdir()
+    monkeypatch.setattr(journal, "read_run", late)
+    request = ComputeRequest(
+        "picture.keras", ("in",), out="out", formats=("heatmap", "npy", "json"), batch_size=4, shard=(1, 2)
+    )
+    compute(request, Heard(), open_engine=open_stand_in)
+    assert looks[0] is None
+    require_finished(expected, 6)
 
 
 def wait_for(condition, process):

@@ -4,12 +4,17 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 import pytest
-from run_tools import finish, journal, picture, pictures, run_json, start
-from striking import COMMAND, require_finished, require_sound, whole_run
+from run_tools import Heard, finish, journal, picture, pictures, run_json, start
+from stand_in import open_stand_in
+from striking import COMMAND, moments, require_finished, require_sound, strike_on, whole_run
+
+from saliency_cli.runs.compute import compute
+from saliency_cli.runs.request import ComputeRequest
 
 
 def wait_for_lines(process, count, folder="out"):
@@ -48,6 +53,39 @@ def test_a_run_is_stopped_and_gone_on_with(number, code, word):
     require_finished(expected, 60)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("times", [4, pytest.param(50, marks=pytest.mark.slow)])
+def test_struck_at_any_moment(number, times, tally):
+    pictures("in", 60)
+    expected = whole_run()
+    began = time.monotonic()
+    assert finish(*COMMAND, "-o", "timed", cwd=".", delay=0.1)[0] == 0
+    lasts = time.monotonic() - began
+    kind = f"one process: {number.name} to the run"
+    at_work = strike_on(moments(times, 60, lasts, times), number, expected, 60, delay=0.1, tally=tally, kind=kind)
+    assert at_work >= times // 3
+
+
+def test_ctrl_c_while_the_recorder_starts(monkeypatch):
+    """Its thread may run already; a process that ends waits for no thread that nobody told to end."""
+    pictures("in", 3)
+    begin, begun = threading.Thread.start, []
+
+    def struck(thread):
+        begin(thread)
+        if thread.name == "recorder":
+            begun.append(thread)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", struck)
+    with pytest.raises(KeyboardInterrupt):
+        compute(ComputeRequest("picture.keras", ("in",), out="out"), Heard(), open_engine=open_stand_in)
+    (recorder,) = begun
+    recorder.join(10)
+    assert not recorder.is_alive()
+    assert recorder.daemon
+
+
 def test_ctrl_c_while_lines_are_awaited():
     pictures("in", 2)
     with start(
@@ -78,7 +116,7 @@ def test_ctrl_c_while_a_picture_is_awaited_on_stdin():
         process.stdin.close()
 
 
-def test_a_reader_that_goes_away():
+def test_a_reader_that_goes_away(tally):
     pictures("in", 60)
     with start(
         "compute", "picture.keras", "in", "-o", "out", "--jsonl", "-q", cwd=".", delay=0.02,
@@ -90,10 +128,11 @@ def test_a_reader_that_goes_away():
         assert process.wait(20) == 141
     assert told == ""
     require_sound()
+    tally("one process: stdout closed", runs=1)
 
 
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"])
-def test_a_closed_stream_spoils_no_file(closed, monkeypatch):
+def test_a_closed_stream_spoils_no_file(closed, monkeypatch, tally):
     pictures("in", 8)
     expected = whole_run()
     monkeypatch.setenv("STAND_IN_LOG", "1")
@@ -106,6 +145,7 @@ def test_a_closed_stream_spoils_no_file(closed, monkeypatch):
     ).returncode
     assert code == 0
     require_finished(expected, 8)
+    tally("one process: stdout closed", runs=1)
 
 
 def test_a_closed_stdout_where_the_picture_should_go():

@@ -2,8 +2,10 @@
 
 import io
 import os
+import sys
 from collections import namedtuple
 from functools import partial
+from pathlib import Path
 
 import pytest
 from run_tools import Heard
@@ -14,6 +16,8 @@ from saliency_cli.runs import compare as comparing
 from saliency_cli.runs import compute as module
 from saliency_cli.runs import studying
 from saliency_cli.runs.request import ComputeRequest
+
+sys.path.append(str(Path(__file__).parents[1] / "engines"))
 
 Told = namedtuple("Told", "code out err")
 

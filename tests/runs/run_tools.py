@@ -109,11 +109,14 @@ class Heard:
         return {record.id: record.error for record in self.records if record.status == "error"}
 
 
-def start(*arguments, cwd, delay=0.0, script=SCRIPT, **options):
-    """Start `saliency` with the stand-in as a process of its own."""
+def start(*arguments, cwd, delay=0.0, script=SCRIPT, log=None, **options):
+    """Start `saliency` with the stand-in as a process of its own; `log` is a file for its stderr."""
     environment = {**os.environ, "STAND_IN_DELAY": str(delay), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, str(script), *map(os.fspath, arguments)]
-    return subprocess.Popen(command, cwd=cwd, env=environment, **options)
+    if log is None:
+        return subprocess.Popen(command, cwd=cwd, env=environment, **options)
+    with Path(log).open("wb") as stderr:
+        return subprocess.Popen(command, cwd=cwd, env=environment, stderr=stderr, **options)
 
 
 def finish(*arguments, cwd, **options):

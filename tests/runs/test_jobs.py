@@ -12,10 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from run_tools import array, finish, journal, maps, picture, pictures, run_json, start
+from stand_in import open_stand_in
 
+from saliency_cli.engines.child import Stopped
 from saliency_cli.errors import ModelError, UsageError
 from saliency_cli.records import RunRecord
-from saliency_cli.runs.worker import require_alike
+from saliency_cli.runs.relaying import Given
+from saliency_cli.runs.request import ComputeRequest
+from saliency_cli.runs.sources import listed
+from saliency_cli.runs.worker import Order, open_worker, require_alike
 
 
 def lines(folder):
@@ -266,3 +271,22 @@ def test_the_command_line():
     assert "grad-l2" in out
     code, _, err = finish("compute", "picture.keras", "in", "-o", "out", "--jobs", "0", cwd=".")
     assert (code, "--jobs" in err) == (2, True)
+
+
+def test_a_worker_is_broken_off_before_its_next_batch():
+    """By its own thread, which asks: what was finished is answered, its files are whole, and no more is begun."""
+    pictures("in", 40)
+    request = ComputeRequest("picture.keras", ("in",), out="out", formats=("npy",), batch_size=4)
+    worker = open_worker(Order(request, None, open_stand_in), None)
+    answers, asked = [], []
+
+    def check():
+        asked.append(len(answers))
+        if len(asked) == 4:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        worker.run(((n, Given(source, {})) for n, source in enumerate(listed(request))), answers.append, check)
+    assert len(asked) == 4
+    assert 0 < len(answers) <= 12
+    assert len(maps("out")) == len(answers)

@@ -5,6 +5,7 @@ import errno
 import gzip
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -300,6 +301,49 @@ def test_a_run_broken_off_keeps_what_it_finished(compute):
     assert len(rows()) == 9
 
 
+@pytest.mark.parametrize("what", ["_settle", "_write", "sha256"])
+def test_ctrl_c_while_a_part_is_ended_keeps_it_whole(compute, monkeypatch, what):
+    """What workers had finished is heard of after that: it may not be added to a part whose files have moved."""
+    pictures("in", 30)
+    compute("in", out="whole", keep_maps="all")
+    real, calls = getattr(sharded_parts, what), 0
+
+    def interrupted(*arguments):
+        nonlocal calls
+        calls += 1
+        found = real(*arguments)
+        if calls == 2:
+            raise KeyboardInterrupt
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sharded_parts, what, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            compute("in", out="out", keep_maps="all", jobs=2)
+    assert all(sharded_parts.read_part(Path("out"), Path(m["rows"]).name.partition(".")[0]) for m in markers())
+    every, found = kept("whole"), kept()
+    assert len(found) == len(rows()) >= 4
+    assert all(np.array_equal(found[key][0], every[key][0]) for key in found)
+    compute("in", out="out", keep_maps="all", resume=True)
+    assert same(rows(), rows("whole"))
+    assert {k: v[0].tobytes() for k, v in kept().items()} == {k: v[0].tobytes() for k, v in every.items()}
+
+
+def test_a_map_that_ctrl_c_left_uncounted_is_written_over(tmp_path):
+    stack = stacks.Stack(tmp_path / "x.npy", (2,))
+    assert stack.append(np.array([1, 2], np.float16)) == 0
+    with stack.path.open("ab") as file:
+        file.write(b"\x42" * 7)  # a map, or some of it
+    assert stack.append(np.array([3, 4], np.float16)) == 1
+    stack.end()
+    assert np.load(stack.path).tolist() == [[1, 2], [3, 4]]
+    assert stack.path.stat().st_size == stack.size
+    with stack.path.open("ab") as file:
+        file.write(b"\x42" * 7)
+    stack.end()
+    assert stack.path.stat().st_size == stack.size
+
+
 @pytest.mark.parametrize("moment", range(1, 17))
 def test_a_write_that_fails_leaves_no_half_part(compute, monkeypatch, moment):
     pictures("in", 10)
@@ -399,6 +443,8 @@ def test_going_on_keeps_the_layout(compute, monkeypatch):
     [
         ({"out": "out", "keep_maps": "al"}, "--keep-maps can't be 'al'"),
         ({"out": "out", "keep_maps": "worst"}, "how many is missing"),
+        ({"out": "out", "keep_maps": "worst:0"}, "'0' is no number from 1 on"),
+        ({"out": "out", "keep_maps": "sample:many"}, "'many' is no number from 1 on"),
         (
             {"out": "out", "keep_maps": "all", "layout": "files"},
             "--keep-maps chooses among the maps of --layout sharded",
@@ -435,3 +481,31 @@ def test_a_runs_maps_are_no_inputs(compute):
     array("in/y.npy", (2, 4))
     _, heard = compute("in", model="table.keras", out="next", layout="sharded")
     assert heard.done == ["in/y.npy#0", "in/y.npy#1"]
+
+
+# The page that tells how it is read.
+
+
+def snippet(first):
+    """Return the example of the page that begins with a line."""
+    page = (Path(__file__).parents[2] / "docs" / "large-runs.md").read_text(encoding="utf-8")
+    return next(block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if block.startswith(first))
+
+
+def test_the_pages_lines_of_numpy_read_the_maps(compute):
+    pictures("in", 9)
+    compute("in", out="out", keep_maps="worst:5")
+    found = {}
+    exec(snippet("import gzip"), found)
+    assert [array.tobytes() for array in found["kept"]] == [each[0].tobytes() for each in kept().values()]
+    assert len(found["kept"]) == 5
+
+
+def test_the_pages_lines_of_pandas_read_the_rows(compute):
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    pictures("in", 9)
+    compute("in", out="out", layout="sharded")
+    found = {}
+    exec(snippet("from pathlib"), found)
+    assert list(found["rows"]["id"]) == [row["id"] for row in rows()]
+    assert len(found["rows"]) == 9

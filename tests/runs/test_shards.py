@@ -33,6 +33,7 @@ def items(folder):
 def told(folder):
     """Return `run.json` without what differs from run to run, and the settings that only shards have."""
     run = run_json(folder)
+    (run.get("memory") or {}).pop("limit", None)  # what was free at that moment
     settings = {key: value for key, value in run["settings"].items() if key not in ("shards", "listing")}
     return {**{key: value for key, value in run.items() if key not in VOLATILE}, "settings": settings}
 
