@@ -16,7 +16,7 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 SCRIPTS = (
     "startup", "cold", "opening", "gradients", "folding", "engine", "throughput", "checking", "memory", "peers",
-    "convergence", "draws", "jacobian", "perturb", "sharded", "scaling",
+    "end_to_end", "convergence", "draws", "jacobian", "parameters", "perturb", "sharded", "scaling", "cluster",
 )  # fmt: skip
 
 
