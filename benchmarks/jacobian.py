@@ -52,7 +52,9 @@ def rows(engine: Engine, folder: Path):
     end = End(engine.output, engine.space, engine.shape, engine.classes, engine.connected, tuple(range(CLASSES)))
 
     def program(sample: Sample):
-        return ask_block(sample, end, "reverse", batch=engine.evaluator.batch, other=False, folder=folder)
+        return ask_block(
+            sample, end, "reverse", batch=engine.evaluator.batch, other=False, folder=folder, watch=lambda _: None
+        )
 
     return program
 

@@ -28,7 +28,7 @@ def ball(engine, norm: Norm, number: int) -> Ball:
     part = Part(SYMMETRIC.apply(raw, spec.channels), raw, "picture", SYMMETRIC, whole=True)
     fed = Fed("noise", Sample({spec.name: part.values}, (spec.name,), lambda _: {}), {spec.name: part}, {})
     epsilon = 1.0 if norm == "inf" else None
-    return ball_of(fed, {spec.name: spec}, (spec.name,), norm=norm, epsilon=epsilon, valid_range=None, bounded=True)
+    return ball_of(fed, {spec.name: spec}, (spec.name,), norm=norm, epsilon=epsilon, ranges={}, bounded=True)
 
 
 def attack(path: Path, norm: Norm):
