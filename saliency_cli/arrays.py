@@ -4,6 +4,8 @@ import numpy as np
 
 from saliency_cli.differentiable import Array, Reduce
 
+_FEW = 8
+
 
 def reduce_channels(values: Array, axis: int, how: Reduce) -> Array:
     """Fold the channel axis of an attribution.
@@ -14,11 +16,21 @@ def reduce_channels(values: Array, axis: int, how: Reduce) -> Array:
     if how == "none":
         return values
     if how == "max":
-        return np.asarray(np.abs(values).max(axis=axis), np.float64)
+        return _largest(np.moveaxis(np.abs(values), axis, 0))
     if how == "l2":
         return np.asarray(np.sqrt(np.square(values, dtype=np.float64).sum(axis=axis)))
     folded = values.mean if how == "mean" else values.sum
     return np.asarray(folded(axis=axis, dtype=np.float64))
+
+
+def _largest(planes: Array) -> Array:
+    """Return the elementwise maximum of some planes, float64; of few a plane at a time, NumPy is slow along them."""
+    if len(planes) > _FEW:
+        return np.asarray(planes.max(axis=0), np.float64)
+    found = np.array(planes[0], np.float64)
+    for plane in planes[1:]:
+        np.maximum(found, plane, out=found)
+    return found
 
 
 def is_signed(how: Reduce, signed: bool) -> bool:
