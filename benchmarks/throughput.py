@@ -18,7 +18,7 @@ from saliency_cli.preprocessing import prepare_picture
 from saliency_cli.records import ItemRecord
 from saliency_cli.rendering.encoding import encode_picture
 from saliency_cli.rendering.overlay import overlay
-from saliency_cli.runs.attributing import Attributor
+from saliency_cli.runs.attributing import Attributor, Found
 from saliency_cli.runs.compute import compute
 from saliency_cli.runs.destination import write_whole
 from saliency_cli.runs.engine import Engine, open_engine
@@ -53,6 +53,11 @@ def timed(call: Callable[[], object], times: int = 60) -> float:
     return 1000 * min(found)
 
 
+def attributed(engine: Engine, picture: Path) -> Found:
+    """Return what the engine finds of one picture."""
+    return Attributor(engine).attribute(str(picture), ComputeRequest(""), options={}, class_names=())
+
+
 def stages(engine: Engine, picture: Path, folder: Path) -> dict[str, float]:
     """Return the CPU milliseconds each of our own stages takes of one picture."""
     feeder = Feeder.plan(engine.specs, engine.clues, "auto", "stretch", seed=0, differentiated=engine.connected)
@@ -61,10 +66,7 @@ def stages(engine: Engine, picture: Path, folder: Path) -> dict[str, float]:
     spec = engine.specs[0]
     (fed,) = feeder.feed(Source("x", (("", str(picture)),)))
     assert isinstance(fed, Fed)
-    asked = {"method": "gradient", "options": {}, "target": "top", "label": None, "class_names": ()}
-    drawn = {"preprocess": "auto", "resize": "stretch", "reduce": None, "seed": 0}
-    _, _, _, views = Attributor(engine).attribute(str(picture), **asked, **drawn)
-    view = next(iter(views.values()))
+    view = next(iter(attributed(engine, picture).views.values()))
     pixels = overlay(view)
     encoded = encode_picture(pixels, "JPEG", {"software": "saliency"})
     raw, _, _ = prepare_picture(document.arrays[""], spec, "stretch")
@@ -95,10 +97,7 @@ def measure() -> list[Row]:
         loop = bare(path, BATCH)
         engine = open_engine(ComputeRequest(str(path), batch_size=BATCH), single=False)
         first = next(pictures.iterdir())
-        Attributor(engine).attribute(
-            str(first), method="gradient", options={}, target="top", label=None, class_names=(),
-            preprocess="auto", resize="stretch", reduce=None, seed=0,
-        )  # fmt: skip
+        attributed(engine, first)
         request = ComputeRequest(
             str(path), (str(pictures),), out=str(folder / "out"), formats=("overlay", "npy"), batch_size=BATCH
         )

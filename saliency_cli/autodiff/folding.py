@@ -4,7 +4,7 @@ In inference `y = s·(W x + b) + t` with constants `s = γ / √(σ² + ε)` and
 the weights `s·W` and the bias `s·b + t`: the same function, and two passes over every activation fewer, forward
 and back. The operation is emitted again with weights computed once, in float64 (the formula: Jacob et al. 2018,
 Quantization and training of neural networks, section 3.2). In float32 the two round differently, and ReLUs near zero
-may flip.
+may flip. Zeros padded before it as its own padding would are left to it: the same numbers, and a copy fewer each way.
 
 Left as they are: normalisation after anything else (an activation, a pool, a pad), dilated, grouped, transposed and
 channels-first convolutions, half precision, weights that are no constants of the trace, and loops.
@@ -93,30 +93,48 @@ def _weights(operation: Any, kernel: Array) -> Tensor:
         return tf.constant(kernel, operation.outputs[0].dtype)
 
 
+def _padded(operation: Any, kernel: Array) -> tuple[Tensor, str]:
+    """Return what a convolution reads and its padding; that of a `Pad` before it, where `SAME` would do the same."""
+    x, padding = operation.inputs[0], operation.get_attr("padding").decode()
+    before = x.op.inputs[0] if x.op.type == "Pad" else x
+    if before is x or padding != "VALID" or not before.shape[1:].is_fully_defined():
+        return x, padding
+    pads = tf.get_static_value(x.op.inputs[1])
+    strides = operation.get_attr("strides")[1:-1]
+    sizes = zip(before.shape[1:-1], kernel.shape, strides, strict=False)
+    wanted = [_same_padding(length, taps, stride) for length, taps, stride in sizes]
+    same = pads is not None and pads.tolist() == [[0, 0], *wanted, [0, 0]]
+    return (before, "SAME") if same else (x, padding)
+
+
+def _same_padding(length: int, taps: int, stride: int) -> list[int]:
+    whole = max((-(-length // stride) - 1) * stride + taps - length, 0)
+    return [whole // 2, whole - whole // 2]
+
+
 def _convolution(operation: Any, kernel: Array, scale: Array) -> Tensor | None:
     grouped = operation.inputs[0].shape[-1] != kernel.shape[-2]
     if grouped or not _plain(operation) or kernel.shape[-1] != scale.size:
         return None
     attributes = {key: operation.get_attr(key) for key in ("strides", "data_format", "dilations")}
     weights = _weights(operation, kernel * scale)
-    padding = operation.get_attr("padding").decode()
+    x, padding = _padded(operation, kernel)
     attributes["data_format"] = attributes["data_format"].decode()
     if operation.type == "Conv3D":
-        return tf.raw_ops.Conv3D(input=operation.inputs[0], filter=weights, padding=padding, **attributes)
+        return tf.raw_ops.Conv3D(input=x, filter=weights, padding=padding, **attributes)
     explicit = list(operation.get_attr("explicit_paddings"))
-    return tf.raw_ops.Conv2D(
-        input=operation.inputs[0], filter=weights, padding=padding, explicit_paddings=explicit, **attributes
-    )
+    return tf.raw_ops.Conv2D(input=x, filter=weights, padding=padding, explicit_paddings=explicit, **attributes)
 
 
 def _depthwise(operation: Any, kernel: Array, scale: Array) -> Tensor | None:
     if not _plain(operation) or kernel.shape[-2] * kernel.shape[-1] != scale.size:
         return None
+    x, padding = _padded(operation, kernel)
     return tf.raw_ops.DepthwiseConv2dNative(
-        input=operation.inputs[0],
+        input=x,
         filter=_weights(operation, kernel * scale.reshape(kernel.shape[-2:])),
         strides=operation.get_attr("strides"),
-        padding=operation.get_attr("padding").decode(),
+        padding=padding,
         explicit_paddings=list(operation.get_attr("explicit_paddings")),
         data_format="NHWC",
     )

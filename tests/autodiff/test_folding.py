@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from saliency_cli.autodiff.compiled import Compiled
+from saliency_cli.autodiff.walks import ancestors
 from saliency_cli.differentiable import GRADIENT, VALUES, Trace
 from saliency_cli.models.keras3.live import wrap
 
@@ -73,6 +74,48 @@ FOLDED = {
 def test_a_folded_model_is_the_same_function(case):
     shape, layers = FOLDED[case]
     assert_same(sequence(shape, *layers), ("n",))
+
+
+def padded(layer, shape, pads):
+    kind = L.ZeroPadding3D if len(shape) == 4 else L.ZeroPadding2D
+    return sequence(shape, kind(pads), layer, L.BatchNormalization(name="n"), L.Activation("tanh"))
+
+
+def kinds(model, fold):
+    opened = wrap(model, fixed=True)
+    graph = Compiled(opened, opened.outputs[0].name, batch=2, fold=fold).function(GRADIENT).graph
+    names = set.union(*(ancestors(tensor.op) for tensor in graph.outputs))
+    return {graph.get_operation_by_name(name).type for name in names}
+
+
+TAKEN = {
+    "depthwise, even": (L.DepthwiseConv2D(3, strides=2), (8, 10, 3), ((0, 1), (0, 1))),
+    "depthwise, odd": (L.DepthwiseConv2D(3, strides=2), (9, 9, 3), ((1, 1), (1, 1))),
+    "convolution, no stride": (L.Conv2D(4, 5), (8, 8, 3), ((2, 2), (2, 2))),
+    "convolution, uneven": (L.Conv2D(4, (2, 3), strides=1), (8, 8, 3), ((0, 1), (1, 1))),
+    "volume": (L.Conv3D(4, 3, strides=2), (6, 6, 6, 2), ((0, 1), (0, 1), (0, 1))),
+}
+KEPT = {
+    "of ResNet": (L.Conv2D(4, 7, strides=2), (16, 16, 3), ((3, 3), (3, 3))),
+    "other side": (L.DepthwiseConv2D(3, strides=2), (8, 8, 3), ((1, 0), (1, 0))),
+    "too much": (L.DepthwiseConv2D(3, strides=2), (8, 8, 3), ((0, 2), (0, 1))),
+    "padded twice": (L.Conv2D(4, 3, padding="same"), (8, 8, 3), ((1, 1), (1, 1))),
+}
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_zeros_before_a_convolution_become_its_own_padding(case):
+    model = padded(*TAKEN[case])
+    assert_same(model, ("n",))
+    assert "Pad" in kinds(model, False)
+    assert not {"Pad", "Slice"} & kinds(model, True)
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_zeros_that_are_not_what_it_would_pad_stay(case):
+    model = padded(*KEPT[case])
+    assert_same(model, ("n",))
+    assert "Pad" in kinds(model, True)
 
 
 LEFT = {
