@@ -42,8 +42,9 @@ def kill_and_go_on(kills, seed, tally):
     tally("one process: SIGKILL to the run", strikes=strikes, at_work=at_work)
 
 
-def test_ten_kills(tally):
-    kill_and_go_on(10, seed=1, tally=tally)
+@pytest.mark.parametrize("strikes", [3, pytest.param(10, marks=pytest.mark.slow)])
+def test_some_kills(strikes, tally):
+    kill_and_go_on(strikes, seed=1, tally=tally)
 
 
 @pytest.mark.slow
