@@ -1,5 +1,7 @@
 """`--shard`: shards struck at any moment, at once in one folder, racing for one lock."""
 
+import errno
+import os
 import random
 import signal
 import subprocess
@@ -19,6 +21,7 @@ from striking import (
     require_struck,
     whole_run,
 )
+from test_worker_faults import FAULTS
 
 from saliency_cli.runs import journal
 from saliency_cli.runs.compute import compute
@@ -153,6 +156,25 @@ def test_a_shard_does_not_wait_for_a_run_of_all():
         assert (code, "that is not in shards" in told) == (5, True)
         assert time.monotonic() - began < 20
         whole.kill()
+
+
+@pytest.mark.parametrize(("kind", "number", "name"), FAULTS, ids=[f"{f[0]}-{f[1]}-{f[2]}" for f in FAULTS])
+def test_a_shard_that_can_not_write(kind, number, name, monkeypatch, tally):
+    """The other one loses nothing by it, and the struck one goes on where it stopped."""
+    pictures("in", 40)
+    expected = whole_run()
+    monkeypatch.setenv("STAND_IN_FAULT", f"{kind}:{number}:{name}")
+    code, _, told = finish(*COMMAND, "-o", "out", "--shard", "1/2", cwd=".")
+    monkeypatch.delenv("STAND_IN_FAULT")
+    assert code == 5, told
+    assert "can't be written: " + os.strerror(getattr(errno, name)) in told
+    before = {record["id"] for record in require_sound()} if Path("out").is_dir() else set()
+    assert len(before) < 20
+    assert not list(Path("out").rglob(".saliency-*"))
+    assert finish(*COMMAND, "-o", "out", "--shard", "2/2", cwd=".")[0] == 0
+    assert finish(*COMMAND, "-o", "out", "--shard", "1/2", "--resume", cwd=".")[0] == 0
+    require_finished(expected, 40)
+    tally("one of two --shard: the k-th write or rename fails", runs=1)
 
 
 @pytest.mark.parametrize("closed", ["1>&-", "0<&- 1>&- 2>&-"])
