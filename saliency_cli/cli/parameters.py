@@ -102,7 +102,12 @@ class BatchSize(click.ParamType["int | str"]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
         """Return the number, or the word."""
-        return "auto" if value == "auto" else click.IntRange(min=1).convert(value, param, ctx)
+        if value == "auto":
+            return "auto"
+        try:
+            return click.IntRange(min=1).convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is neither a whole number from 1 on nor `auto`", param, ctx)
 
 
 class ByteSize(click.ParamType[str]):

@@ -110,6 +110,13 @@ def test_what_cannot_be_meant_is_a_usage_error(saliency, fake_compute, arguments
     assert told.startswith("error: ")
 
 
+@pytest.mark.parametrize("size", ["big", "0", "1.5"])
+def test_a_batch_size_that_is_none_is_told_what_one_is(saliency, fake_compute, size):
+    code, _, told = saliency("compute", "m.keras", "x.png", "--batch-size", size)
+    assert code == 2
+    assert f"'{size}' is neither a whole number from 1 on nor `auto`" in " ".join(told.split())
+
+
 def test_failed_inputs_and_strict_flags_end_with_3(saliency, fake_compute):
     reports = [
         (Report(RunRecord(), failures=1, out=None), 3),
