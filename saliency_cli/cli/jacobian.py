@@ -47,7 +47,10 @@ def jacobian(context: click.Context, /, **given: Any) -> int:
 
     The arrays go into an .npz with named axes; a picture shows a heat map for each class.
     """
-    classes = tuple(name.strip() for text in given.pop("classes") for name in text.split(",") if name.strip())
+    texts = given.pop("classes")
+    classes = tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
+    if texts and not classes:
+        raise click.UsageError("--classes names no class; leave it away for every value", context)
     mode = given.pop("mode")
     given = {"methods": (("gradient",),), **given, "target": "all", "label": None, "labels": None}
     request = request_of(context, given)

@@ -8,7 +8,7 @@ import click
 from saliency_cli.cli import study
 from saliency_cli.cli.compute import displayed, request_of
 from saliency_cli.cli.compute_options import out_option, own_option
-from saliency_cli.cli.parameters import Choice, NumberPair, SectionCommand
+from saliency_cli.cli.parameters import Choice, NamedPair, SectionCommand
 
 if TYPE_CHECKING:
     from saliency_cli.cli.terminal import Terminal
@@ -82,9 +82,10 @@ _OWN = (*_OBJECTIVE, *_CLIMB, *_MANNER, "every", "animation", "only", "sizes")
                help="The size of what is made, where the model leaves it open."),
     own_option("--only", "only", multiple=True, metavar="INPUT", show_default="all",
                help="Vary this input of the model and hold the others; repeat for several."),
-    own_option("--valid-range", "valid_range", type=NumberPair(), metavar="LOW,HIGH",
+    own_option("--valid-range", "valid_range", type=NamedPair(), multiple=True, metavar="[NAME=]LOW,HIGH",
                show_default="0,255 for pictures",
-               help="How far a value of another input may go, in the file's own units."),
+               help="How far a value of an array may go, in the file's own units: of all inputs, or of the one "
+                    "of that name; repeat for several."),
     own_option("--range-of", "range_of", type=click.Path(dir_okay=False), metavar="FILE",
                help="How far each value may go, by the samples of a table or a stack of arrays."),
     own_option("--every", "every", type=click.IntRange(min=0), default=0, metavar="N", show_default="none",
@@ -127,10 +128,11 @@ def _study(own: dict[str, Any], terminal: "Terminal") -> Any:
         words = f"{identity}: step {frame.step} of {steps}, {_number(start)} → {_number(frame.value)}"
         terminal.working(words, frame.pixels)
 
+    ranges = study.ranges(own["valid_range"])
     return Maximize(
         objectives=objectives_of(*(own[name] for name in _OBJECTIVE)),
         climb=Climb(**{name: own[name] for name in _CLIMB}),
-        manner=Manner(**{name: own[name] for name in _MANNER}),
+        manner=Manner(**{name: own[name] for name in _MANNER if name != "valid_range"}, valid_range=ranges),
         every=own["every"],
         animation=own["animation"],
         only=own["only"],

@@ -98,23 +98,11 @@ def perturb(context: click.Context, /, **given: Any) -> int:
     def build() -> Any:
         from saliency_cli.studies.perturb import Perturb
 
-        return Perturb(settings=_settings(own.pop("options")), valid_range=_ranges(own.pop("valid_range")), **own)
+        return Perturb(
+            settings=_settings(own.pop("options")), valid_range=study.ranges(own.pop("valid_range")), **own
+        )
 
     return study.run(context, given, build, _told, sum_up=_summed_up)
-
-
-def _ranges(pairs: tuple[tuple[str, tuple[float, float]], ...]) -> dict[str, tuple[float, float]] | None:
-    """Return ranges by the name of their input. Raises `UsageError` for two of one."""
-    from saliency_cli.errors import UsageError
-
-    ranges = dict(pairs)
-    if len(ranges) < len(pairs):
-        twice = next(name for name in ranges if sum(name == other for other, _ in pairs) > 1)
-        raise UsageError(
-            f"--valid-range is given twice{f' for {twice}' if twice else ''}",
-            hint="one range for all inputs, and NAME=LOW,HIGH for those of another",
-        )
-    return ranges or None
 
 
 def _settings(texts: tuple[str, ...]) -> dict[str, str]:

@@ -45,3 +45,17 @@ def run(
         from saliency_cli.runs.studying import run_study
 
         return run_study(request, build(), terminal).exit_code
+
+
+def ranges(pairs: tuple[tuple[str, tuple[float, float]], ...]) -> dict[str, tuple[float, float]] | None:
+    """Return the ranges of `--valid-range` by the name of their input. Raises `UsageError` for two of one."""
+    from saliency_cli.errors import UsageError
+
+    ranges = dict(pairs)
+    if len(ranges) < len(pairs):
+        twice = next(name for name in ranges if sum(name == other for other, _ in pairs) > 1)
+        raise UsageError(
+            f"--valid-range is given twice{f' for {twice}' if twice else ''}",
+            hint="one range for all inputs, and NAME=LOW,HIGH for those of another",
+        )
+    return ranges or None

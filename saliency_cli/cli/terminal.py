@@ -47,6 +47,7 @@ class Terminal:
         self._progress = Progress(quiet=display.quiet)
         self._told: set[str] = set()
         self._items: list[ItemRecord] = []
+        self._unseen: str | None = None
 
     def loading(self, model_path: str) -> None:
         """Show at once that something happens: importing TensorFlow takes seconds."""
@@ -104,8 +105,11 @@ class Terminal:
             if run.items is None:
                 run = msgspec.structs.replace(run, items=self._items)
             click.echo(msgspec.json.format(msgspec.json.encode(run), indent=2))
-        if not self.display.quiet and self.done + self.failed + report.run.counts.skipped > 1:
+        several = self.done + self.failed + report.run.counts.skipped > 1
+        if several and not self.display.quiet:
             say(self._summary(report))
+        elif self._unseen is not None and not several and not self.display.quiet:
+            tell("note", self._unseen)
 
     def close(self) -> None:
         """Leave the terminal clean, however the run ended."""
@@ -142,6 +146,8 @@ class Terminal:
             click.echo(b"\n".join(os.fsencode(file) for file in files))
         elif not studied:
             click.echo(record.id)
+        elif told := self._told_of(record):
+            self._unseen = f"{record.id}: {told}"
 
     def _told_of(self, record: "ItemRecord") -> str | None:
         return self.display.tell(record) if self.display.tell and not self.display.dry_run else None

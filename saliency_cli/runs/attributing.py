@@ -122,7 +122,16 @@ def _reference(prepared: Prepared, fed: Fed, method: str, other: Found) -> Refer
 
 def fed_from(x: Any, feeder: Feeder, engine: Engine) -> Fed:
     """Return the sample that an array, a mapping of input to array, or a file's path is. Raises `InputError`."""
-    fed = feeder.feed(Source(x, (("", x),)))[0] if isinstance(x, str) else feeder.take(_documents(x, engine))
+    if isinstance(x, str):
+        fed, *others = feeder.feed(Source(x, (("", x),)))
+        if others:
+            raise InputError(
+                f"'{x}' holds {1 + len(others)} samples, and one was expected",
+                hint="np.load it and give one row, or the command for all",
+                reason="several-samples",
+            )
+    else:
+        fed = feeder.take(_documents(x, engine))
     if not isinstance(fed, Fed):
         raise fed.error
     return fed

@@ -11,12 +11,21 @@ from saliency_cli.records import InputSpec, Layout
 def as_dtype(values: Array, spec: InputSpec) -> Array:
     """Return values in the input's dtype. Raises `InputError` for fractions where whole numbers are taken."""
     if spec.floating:
-        return np.ascontiguousarray(values, np.float64 if spec.dtype == "float64" else np.float32)
+        return np.asarray(values, np.float64 if spec.dtype == "float64" else np.float32, order="C")
     if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
         raise InputError(
             f"the input '{spec.name}' takes whole numbers ({spec.dtype}), and fractions came", reason="wrong-dtype"
         )
-    return np.ascontiguousarray(values, np.dtype(spec.dtype))
+    kind = np.dtype(spec.dtype)
+    if kind.kind in "iu" and values.size:
+        least, largest = np.iinfo(kind).min, np.iinfo(kind).max
+        if values.min() < least or values.max() > largest:
+            raise InputError(
+                f"the input '{spec.name}' takes {spec.dtype}, {least} to {largest}, and values from {values.min()} "
+                f"to {values.max()} came",
+                reason="wrong-dtype",
+            )
+    return np.asarray(values, kind, order="C")
 
 
 def layout_of(spec: InputSpec) -> Layout:

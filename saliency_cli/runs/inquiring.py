@@ -1,5 +1,6 @@
 """One sample put to a study from Python: the same stages as its command, without a journal."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from saliency_cli.autodiff.packing import Job, Packer
@@ -54,4 +55,6 @@ def inquire(
     (outcome,) = packer.run([Job(fed, fed.sample, program)])
     if outcome.error is not None:
         raise outcome.error
-    return Inquired(outcome.result, inquiry.findings(fed, outcome.result))
+    findings = inquiry.findings(fed, outcome.result)
+    flags = (*(("preparing-guessed",) if fed.guessed else ()), *findings.flags)
+    return Inquired(outcome.result, replace(findings, flags=flags))

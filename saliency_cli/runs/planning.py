@@ -11,6 +11,7 @@ from saliency_cli.runs.naming import readable
 from saliency_cli.runs.report import Report
 from saliency_cli.runs.request import ComputeRequest
 from saliency_cli.runs.sources import STDIN, Source
+from saliency_cli.runs.unstacking import unstacked
 
 _SUFFIXES = {"npy": ".npy", "npz": ".npz", "json": ".json"}
 _PHOTOGRAPHS = {b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
@@ -21,11 +22,12 @@ def planned(
 ) -> Report:
     """Tell the listener of every input and the files it would get; nothing is written.
 
-    What only the model tells stays open: `<target>` stands for the classes of `top:3` or `all`, and a
-    stack of samples is one input.
+    What only the open model tells stays open: `<target>` stands for the classes of `top:3` or `all`. The samples of
+    a stack are inputs of their own where its file and the model's tell how many they are (`unstacking`).
     """
     if sources is None:
         raise UsageError("--dry-run can't tell what --files-from will bring", hint="name the files instead")
+    sources = sources if destination.kind == "file" else unstacked(request, sources)
     listen.planned(len(sources))
     counts = CountsRecord()
     for source in sources:

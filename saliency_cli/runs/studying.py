@@ -26,6 +26,7 @@ from saliency_cli.runs.request import ComputeRequest
 from saliency_cli.runs.sources import Source
 from saliency_cli.runs.study import File, Inquiry, Study, planned_of, totals_of
 from saliency_cli.runs.study_files import named, place, shown, write_file
+from saliency_cli.runs.unstacking import unstacked
 from saliency_cli.runs.working import Work
 
 
@@ -129,6 +130,8 @@ def _planned(
 ) -> Report:
     """Tell the listener of every input and the files it may get; nothing is written."""
     counts = CountsRecord()
+    if sources is not None and destination.kind != "file":
+        sources = unstacked(request, sources)
     listen.planned(None if sources is None else len(sources))
     alone = sources is not None and len(sources) == 1
     for source in sources or ():

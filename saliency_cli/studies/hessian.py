@@ -54,6 +54,11 @@ class Hessian:
     name: ClassVar[str] = "hessian"
 
     def __post_init__(self) -> None:
+        wrong = {"--top": self.top < 0, "--probes": self.probes < 0, "--steps": self.steps < 1}
+        if found := [name for name, bad in wrong.items() if bad]:
+            raise UsageError(
+                f"{', '.join(found)} can't be so", hint="0 or more; --steps 1 or more", reason="bad-option"
+            )
         if self.probes == 1:
             raise UsageError("--probes 1 has no standard error", hint="--probes 32, or 0 for no diagonal")
         if self.smooth is not None and not 0 < self.smooth < float("inf"):
@@ -149,8 +154,8 @@ class Curving:
         direction = self._direction(products, gradient)
         product = yield from products.one(direction)
         along = product if study.direction == "gradient" else (yield from products.one(gradient))
-        # What random signs are taken to zero by is zero, but for a chance of nothing.
-        flat = not np.any(product) and not np.any((yield from products.one(products.signs(0))))
+        # Not of random signs: (x₀ − x₁)² takes half of those to zero, and of normal draws none.
+        flat = not np.any(product) and not np.any((yield from products.one(products.normal())))
         square = float(gradient @ gradient)
         found = Curvature(
             space=space,
@@ -187,6 +192,12 @@ class Curving:
             return np.asarray(products.sample.generator("hessian direction", 0).standard_normal(space.size))
         names = tuple(space.shapes)
         given = {names[0]: self.arrays[""]} if set(self.arrays) == {""} and len(names) == 1 else self.arrays
+        if unknown := [name for name in given if name and name not in names]:
+            raise InputError(
+                f"--direction holds an array '{unknown[0]}', and the inputs are {', '.join(names)}",
+                hint="an .npz with one array for each input",
+                reason="direction",
+            )
         for name, shape in space.shapes.items():
             array = given.get(name)
             if array is None or np.asarray(array).shape != shape:
@@ -194,6 +205,12 @@ class Curving:
                 raise InputError(
                     f"--direction has {came} for the input '{name}', which is {'×'.join(map(str, shape))}",
                     hint="an .npy of the input's shape, or an .npz with one array for each input",
+                    reason="direction",
+                )
+            if not np.isfinite(array).all():
+                raise InputError(
+                    f"--direction holds values that are NaN or infinite for the input '{name}'",
+                    hint="mend the file",
                     reason="direction",
                 )
         return space.flat(given)

@@ -75,6 +75,10 @@ class Products:
         rng = self.sample.generator("hessian signs", draw)
         return rng.integers(0, 2, self.space.size) * 2.0 - 1.0
 
+    def normal(self) -> Array:
+        """Return a random vector of no special place: H times it is zero where all of H is."""
+        return np.asarray(self.sample.generator("hessian flatness", 0).standard_normal(self.space.size))
+
     def diagonal(self, draws: int) -> Generator[Query, Reply, Diagonal]:
         """Estimate the diagonal from a number of random signs."""
         size = self.space.size

@@ -116,7 +116,7 @@ class Jacobians:
             shape=facts.output_shape,
             classes=facts.classes,
             inputs=facts.connected,
-            chosen=tuple(class_index(name.strip(), classes) for name in self.classes) if self.classes else None,
+            chosen=tuple(dict.fromkeys(class_index(name.strip(), classes) for name in self.classes)) or None,
             names=classes.names,
         )
         return end, {f"{output}/{name}": why for name, why in facts.disconnected.items()}

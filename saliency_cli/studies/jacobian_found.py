@@ -133,7 +133,7 @@ def _pair(found: Jacobian, block: Block, name: str) -> PairRecord:
     norms = {}
     if block.labels and rows <= _NORMS:
         lengths = np.sqrt([np.square(row, dtype=np.float64).sum() for row in block.matrices[name]])
-        norms = dict(zip(block.labels, map(float, lengths), strict=True))
+        norms = dict(zip(_distinct(block), map(float, lengths), strict=True))
     return PairRecord(
         output=block.end.output,
         input=name,
@@ -148,6 +148,15 @@ def _pair(found: Jacobian, block: Block, name: str) -> PairRecord:
         row_norms=norms,
         note=note,
     )
+
+
+def _distinct(block: Block) -> list[str]:
+    """Return the labels of the rows, those that several have with their index: names of classes may repeat."""
+    indices = block.end.chosen or range(len(block.labels))
+    return [
+        label if block.labels.count(label) == 1 else f"{label} ({index})"
+        for label, index in zip(block.labels, indices, strict=True)
+    ]
 
 
 def results(found: Jacobian, disconnected: Mapping[str, str]) -> dict[str, Any]:

@@ -27,9 +27,10 @@ from saliency_cli.runs.request import ComputeRequest
 from saliency_cli.runs.sources import Source, listed
 from saliency_cli.runs.study import File, Findings
 from saliency_cli.studies.maximize_canvases import Manner, canvases_of, is_picture
-from saliency_cli.studies.maximize_files import Animation, Frame, animated, encoded, sheet
+from saliency_cli.studies.maximize_files import Animation, Frame, animated, encoded, scaled, sheet
 from saliency_cli.studies.maximize_objectives import Objective
-from saliency_cli.studies.maximize_starts import Bounds, StartingFeeder, takes_pictures
+from saliency_cli.studies.maximize_starts import Bounds, StartingFeeder, ended_ranges, takes_pictures
+from saliency_cli.studies.perturb_ranges import ranges_of, recorded, require_moved
 from saliency_cli.studies.remade import pixels, read_back
 from saliency_cli.targets import Target, resolve
 
@@ -49,7 +50,8 @@ class Maximize:
     `objectives`: what is raised; several only from noise, each in an input of its own. `climb` and `manner`: how
     (`maximizing/`). `every`: each n-th step is kept as a picture, 0 for none. `animation`: the form of a film of the
     way there. `only`: the inputs that are varied, all that have a gradient without it. `sizes`: of places that the
-    model leaves open. `watch(id, frame, steps, start)` is shown the way as it goes.
+    model leaves open. `watch(id, frame, steps, start)` is shown the way as it goes. `given`: whether there is a
+    sample to begin with, None where the request tells.
     """
 
     objectives: tuple[Objective, ...]
@@ -60,6 +62,7 @@ class Maximize:
     only: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
     watch: Watch = _unwatched
+    given: bool | None = None
 
     name: ClassVar[str] = "maximize"
 
@@ -77,6 +80,7 @@ class Maximize:
         if found := [name for name, bad in wrong.items() if bad]:
             hint = f"--every N with N up to {climb.steps}" if found == ["--every"] else "a number above 0"
             raise UsageError(f"{', '.join(found)} can't be so", hint=hint, reason="bad-option")
+        ended_ranges(manner.valid_range, manner.range_of)
 
     @property
     def suffixes(self) -> Mapping[str, str]:
@@ -95,6 +99,7 @@ class Maximize:
             "objectives": [objective.record() for objective in self.objectives],
             **asdict(self.climb),
             **asdict(self.manner),
+            "valid_range": recorded(ranges_of(self.manner.valid_range)),
             "every": self.every,
             "animation": self.animation,
             "only": list(self.only),
@@ -112,7 +117,7 @@ class Maximize:
                     reason="several-objectives",
                 )
             if self.sizes:
-                raise UsageError("--size is for what is made from noise, and inputs were given", hint="leave it away")
+                raise _needless_size()
             return listed(request)
         ids = distinct_parts([objective.id for objective in self.objectives])
         for objective in self.objectives:
@@ -154,7 +159,13 @@ class Maximize:
                 raise UsageError(f"--only {name}: the model has no input of that name with a gradient", hint=hint)
         varied = tuple(name for name in engine.connected if not self.only or name in self.only)
         specs = {spec.name: spec for spec in engine.specs}
-        made = not (request.inputs or request.named_inputs or request.files_from)
+        named = bool(request.inputs or request.named_inputs or request.files_from)
+        made = not (named if self.given is None else self.given)
+        if self.sizes and not made:
+            raise _needless_size()
+        # From noise those that are held are made as well.
+        ranged = tuple(name for name, spec in specs.items() if spec.floating) if made else varied
+        require_moved(ranges_of(self.manner.valid_range), tuple(specs), ranged, "varied")
         bounds = Bounds.of(prepared.feeder, self.manner.valid_range, self.manner.range_of)
         feeder = StartingFeeder.of(prepared, self.sizes, bounds) if made else prepared.feeder
         if self.animation and not any(takes_pictures(specs[name]) for name in varied):
@@ -252,9 +263,10 @@ class Maximization:
     def _keep(self, fed: Fed, frames: list[Frame]) -> Callable[[Moment], None]:
         kept = bool(self.options.every or self.options.animation)
         name = next((name for name in self.varied if is_picture(fed.parts[name])), None)
+        limits = (0.0, 255.0) if name is None else self.bounds.limits(name, InputError, picture=True)
 
         def keep(moment: Moment) -> None:
-            shown = None if name is None else pixels(255 * moment.u[name], self.specs[name])
+            shown = None if name is None else pixels(scaled(moment.u[name], limits), self.specs[name])
             frame = Frame(moment.step, moment.value, shown)
             frames.append(frame if kept else replace(frame, pixels=None))
             self.options.watch(fed.id, frame, self.options.climb.steps, frames[0].value)
@@ -341,6 +353,10 @@ class Maximization:
         objective = self._by_id.get(item.id)
         short = objective.short if objective is not None and objective.layer else item.results["objective"]
         return f"{short}: {item.results['written']:.3g}"
+
+
+def _needless_size() -> UsageError:
+    return UsageError("--size is for what is made from noise, and inputs were given", hint="leave it away")
 
 
 def _at(sample: Sample, objective: Objective) -> Ask:

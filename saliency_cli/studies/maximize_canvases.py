@@ -15,6 +15,8 @@ from saliency_cli.maximizing.ranges import Range
 from saliency_cli.records import InputSpec
 from saliency_cli.runs.feeding import Fed, Part
 from saliency_cli.studies.maximize_starts import Bounds, Limits, channels_of, ends_of
+from saliency_cli.studies.perturb_ranges import Range as ValidRange
+from saliency_cli.studies.perturb_ranges import Ranges
 
 Kind = Literal["auto", "fourier", "pixel"]
 RATES: Mapping[str, float] = {"fourier": 0.05, "pixel": 0.02}
@@ -27,14 +29,14 @@ class Manner:
     """How inputs are varied.
 
     `parametrization` `auto`: waves from noise, the values themselves from an input given. `jitter` None: a sixteenth
-    of the shortest side. `rate` None: see `RATES`. `valid_range`: how far values of inputs that are no pictures may
-    go, `range_of` a file whose samples show it.
+    of the shortest side. `rate` None: see `RATES`. `valid_range`: how far values may go, of all inputs that are no
+    pictures, or by name; `range_of`: a file whose samples show it.
     """
 
     parametrization: Kind = "auto"
     jitter: int | None = None
     rate: float | None = None
-    valid_range: tuple[float, float] | None = None
+    valid_range: ValidRange | Ranges | None = None
     range_of: str | None = None
 
 

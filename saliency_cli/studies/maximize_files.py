@@ -34,15 +34,21 @@ class Frame:
     pixels: Array | None
 
 
+def scaled(u: Array, limits: Limits) -> Array:
+    """Return values of 0…1 as those of a file, float64."""
+    low, high = limits
+    return np.asarray(low + np.subtract(high, low) * u)
+
+
 def encoded(u: Array, part: Part, spec: InputSpec, limits: Limits, metadata: Mapping[str, Any]) -> File:
     """Return an input as a file: a picture of 8 bits as PNG, anything else as the array it is, in file units."""
     if is_picture(part):
-        return File(".png", encode_picture(pixels(255 * u, spec), "PNG", metadata))
+        return File(".png", encode_picture(pixels(scaled(u, limits), spec), "PNG", metadata))
     low, high = limits
     stream = BytesIO()
     # Rounded to float32, an end of the range must not be passed.
     ends = np.asarray(low, np.float32), np.asarray(high, np.float32)
-    values = np.clip(np.asarray(low + np.subtract(high, low) * u, np.float32), *ends)
+    values = np.clip(np.asarray(scaled(u, limits), np.float32), *ends)
     np.save(stream, values, allow_pickle=False)
     return File(".npy", stream.getvalue())
 

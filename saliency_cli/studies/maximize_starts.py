@@ -13,46 +13,74 @@ from saliency_cli.runs.feeding import Fed, Feeder, Part, Unfit
 from saliency_cli.runs.fitting import as_dtype, layout_of
 from saliency_cli.runs.preparing import Prepared
 from saliency_cli.runs.sources import Source
+from saliency_cli.studies.perturb_ranges import Range, Ranges, in_units, of_bytes, ranges_of
 
 Limits = tuple[Array | float, Array | float]
 
 
 @dataclass(frozen=True, eq=False)
 class Bounds:
-    """How far values may go, in file units: `pair` for all inputs but pictures, `by_input` what samples showed."""
+    """How far values may go, in file units: `ranges` as they were told, `by_input` what samples showed."""
 
-    pair: tuple[float, float] | None = None
+    ranges: Ranges = field(default_factory=dict)
     by_input: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, feeder: Feeder, pair: tuple[float, float] | None, samples: str | None) -> "Bounds":
-        """Return a pair's bounds, or the lowest and highest of every value among a file's samples.
+    def of(cls, feeder: Feeder, told: Range | Ranges | None, samples: str | None) -> "Bounds":
+        """Return the bounds that were told, or the lowest and highest of every value among a file's samples.
 
         Raises `InputError` where the file can't be read or doesn't fit the model.
         """
+        ranges = ended_ranges(told, samples)
         if samples is None:
-            return cls(pair)
+            return cls(ranges)
         found = feeder.feed(Source(samples, (("", samples),)))
         for each in found:
             if isinstance(each, Unfit):
                 raise each.error
         names = [spec.name for spec in feeder.specs if spec.floating]
         stacks = {name: np.stack([each.parts[name].raw for each in found if isinstance(each, Fed)]) for name in names}
-        return cls(pair, {name: (stack.min(axis=0), stack.max(axis=0)) for name, stack in stacks.items()})
+        return cls(ranges, {name: (stack.min(axis=0), stack.max(axis=0)) for name, stack in stacks.items()})
 
     def limits(self, name: str, error: type[UsageError | InputError], *, picture: bool) -> Limits:
-        """Return the lowest and highest value of an input. Raises `error` where nobody told."""
+        """Return the lowest and highest value of an input: by its name, by samples, or as every other's.
+
+        Raises `error` where nobody told, and `InputError` where no whole steps of a picture are in it.
+        """
+        told = self.ranges.get(name)
         if picture:
-            return 0.0, 255.0
+            return (0.0, 255.0) if told is None else of_bytes(name, told)
+        if told is not None:
+            return told
         if name in self.by_input:
             return self.by_input[name]
-        if self.pair is None:
+        if "" not in self.ranges:
             raise error(
                 f"how far a value of the input '{name}' may go is not known",
-                hint="--valid-range LOW,HIGH in the file's own units, or --range-of a FILE of samples",
+                hint=f"{in_units(name, several=bool(self.ranges))}, or --range-of a FILE of samples",
                 reason="no-range",
             )
-        return self.pair
+        return self.ranges[""]
+
+
+def ended_ranges(told: Range | Ranges | None, samples: str | None) -> Ranges:
+    """Return ranges by name. Raises `UsageError` for what is no range with two ends, or one that plays no part."""
+    ranges = ranges_of(told)
+    for name, ends in ranges.items():
+        if not np.isfinite(ends).all():
+            raise UsageError(
+                f"the valid range{f' of {name}' if name else ''} goes from {ends[0]:g} to {ends[1]:g}, and an ascent "
+                "needs both ends",
+                hint="--valid-range LOW,HIGH with numbers",
+                reason="bad-option",
+            )
+    if samples is not None and "" in ranges:
+        raise UsageError(
+            "--valid-range and --range-of both tell how far values may go",
+            hint="leave one of them away, or name the input of the first: --valid-range NAME=LOW,HIGH",
+            reason="bad-option",
+        )
+    return ranges
 
 
 def takes_pictures(spec: InputSpec) -> bool:
@@ -85,10 +113,14 @@ class StartingFeeder(Feeder):
         )
         for spec in given.specs:
             found.start(spec)
-        if sizes and not any(None in spec.shape for spec in given.specs):
+        most = max((_open_places(spec) for spec in given.specs), default=0)
+        if len(sizes) > most:
             shapes = ", ".join(f"'{spec.name}' {spec.describe()}" for spec in given.specs)
             raise UsageError(
-                f"--size is for sizes that a model leaves open, and this takes {shapes}", hint="leave --size away"
+                f"--size is for sizes that a model leaves open, and this takes {shapes}",
+                hint=f"--size with {'one number' if most == 1 else f'{most} numbers'}"
+                if most
+                else "leave --size away",
             )
         return found
 
@@ -124,14 +156,19 @@ class StartingFeeder(Feeder):
                 size = 3  # open channels take colours as well as anything
             elif size is None:
                 if not waiting:
+                    came = f", and --size has {len(self.sizes)} of {_open_places(spec)} numbers" if self.sizes else ""
                     raise UsageError(
-                        f"the input '{spec.name}' takes {spec.describe()}: its size is open",
+                        f"the input '{spec.name}' takes {spec.describe()}: its size is open{came}",
                         hint="--size 224,224 (rows, columns)",
                         reason="open-size",
                     )
                 size = waiting.pop(0)
             shape.append(size)
         return tuple(shape)
+
+
+def _open_places(spec: InputSpec) -> int:
+    return sum(size is None and axis != spec.channels for axis, size in enumerate(spec.shape))
 
 
 def channels_of(spec: InputSpec) -> int | None:

@@ -177,7 +177,8 @@ class Gradients:
             raise InputError(
                 f"the gradient by {', '.join(bad[:3])}{f' and {len(bad) - 3} more' if len(bad) > 3 else ''} is not "
                 "finite",
-                hint="a square root or a division at 0 in the model, or an overflow: check the scale (--preprocess)",
+                hint="a square root or a division at 0 in the model, or an overflow (its square is taken too): check "
+                "the scale (--preprocess)",
                 reason="non-finite-gradient",
             )
 
@@ -226,7 +227,7 @@ class Gradients:
             "n": self.totals.n,
             "value": float(np.mean(self.values)) * (1 if self.options.reduction == "mean" else self.totals.n),
             "norm": sqrt(sum(each.l2**2 for each in layers)),
-            "typical": sqrt(float(self.totals.squares.sum()) / self.totals.n),
+            "typical": sqrt(float(self.totals.typical().sum())),
             "noise_scale": self.totals.noise_scale(),
             "weights": sum(each.size for each in layers),
             **named,

@@ -31,7 +31,7 @@ class ParameterGradients:
     `gradients`: an array for each weight the target depends on, by name, in the model's own order and of the weight's
     own shape. `names`: all weights that were asked for. `values`: the target of each sample, float64. `layers` and
     `results` are what the command tells; `per_sample` holds each sample's own gradient, `(samples, *shape)`, where it
-    was asked for.
+    was asked for. `flags`: reasons not to trust them.
     """
 
     gradients: Mapping[str, Array]
@@ -40,6 +40,7 @@ class ParameterGradients:
     layers: tuple[LayerRecord, ...]
     results: Mapping[str, Any]
     per_sample: Mapping[str, Array] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
 
     def as_list(self) -> list[Array | None]:
         """Return the gradients beside a Keras model's `trainable_weights`, as `apply_gradients` takes them.
@@ -84,7 +85,6 @@ def parameter_gradients(
     """
     labels = list(label) if isinstance(label, (list, tuple, np.ndarray)) else None
     one = labels[0] if labels else label
-    asked = {"preprocess": "auto" if _has_path(x) else "none", **asked}
     if "target" in asked:
         asked["target"] = str(asked["target"])
     request = ComputeRequest("", by_weights=True, label=None if one is None else str(one), **asked)
@@ -115,12 +115,15 @@ def parameter_gradients(
         layers=tuple(results["layers"]),
         results=results,
         per_sample=found.rows.arrays() if found.options.per_sample else {},
+        flags=tuple(
+            flag
+            for flag, so in {
+                "preparing-guessed": any(fed.guessed for fed in samples),
+                "stochastic": engine.record.stochastic,
+            }.items()
+            if so
+        ),
     )
-
-
-def _has_path(x: Any) -> bool:
-    """Whether any sample is a file: what is in one is prepared, arrays are taken as they are."""
-    return isinstance(x, (str, PathLike)) or (_is_list(x) and any(map(_has_path, x)))
 
 
 def _is_list(x: Any) -> bool:

@@ -88,12 +88,20 @@ class Totals:
         """Return the mean over the samples or their sum, float64."""
         return [total / self.n for total in self.sums] if reduction == "mean" else self.sums
 
+    def typical(self) -> Array:
+        """Return the mean of ‖gᵢ‖² for each weight, float64.
+
+        It is no less than the square of the mean gradient: the squares of single ones are summed in the precision of
+        the weights, where those of a gradient below 1e-23 are nothing.
+        """
+        return np.maximum(self.squares, [norm(total) ** 2 / self.n for total in self.sums]) / self.n
+
     def noise_scale(self) -> float | None:
         """Return tr Σ/|G|², None of fewer than two samples, or where nothing is left of |G|² but noise."""
         if self.n < 2:
             return None
         of_mean = sum(norm(total) ** 2 for total in self.sums) / self.n**2
-        spread = self.n / (self.n - 1) * (float(self.squares.sum()) / self.n - of_mean)
+        spread = self.n / (self.n - 1) * max(float(self.typical().sum()) - of_mean, 0.0)
         signal = of_mean - spread / self.n
         return spread / signal if signal > 0 else None
 
@@ -103,7 +111,7 @@ def layer_records(
 ) -> list[LayerRecord]:
     """Return the layers in the order of the weights."""
     lengths = {weight.name: norm(np.asarray(weight.read()).astype(np.float64)) for weight in weights}
-    typical = {w.name: float(square) / totals.n for w, square in zip(weights, totals.squares, strict=True)}
+    typical = {w.name: float(square) for w, square in zip(weights, totals.typical(), strict=True)}
     members: dict[str, list[Weight]] = {}
     for weight in weights:
         members.setdefault(weight.layer, []).append(weight)

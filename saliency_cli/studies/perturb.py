@@ -81,7 +81,7 @@ class Perturb:
 
     def planned(self, source: Source, *, alone: bool) -> Mapping[str, str]:
         """Return each kind of file it writes of an input that flips → its suffix, as far as its file tells."""
-        return planned_files(source, self.only, self.kinds(alone=alone))
+        return planned_files(source, self.only, self.kinds(alone=alone and "#" not in source.id))
 
     @property
     def ranges(self) -> Ranges:

@@ -36,12 +36,12 @@ def recorded(ranges: Ranges) -> Range | dict[str, Range] | None:
     return dict(ranges) if set(ranges) - {""} else ranges.get("")
 
 
-def require_moved(ranges: Ranges, inputs: Sequence[str], moved: Sequence[str]) -> None:
-    """Raise `UsageError` for a range of what is no input, or of one that is held."""
+def require_moved(ranges: Ranges, inputs: Sequence[str], moved: Sequence[str], verb: str = "moved") -> None:
+    """Raise `UsageError` for a range of what is no input, or of one that is held. `verb`: what is done to others."""
     for name in ranges:
         if name and name not in moved:
-            held = f"the input '{name}' is not moved" if name in inputs else "the model has no input of that name"
-            known = f"inputs that are moved: {', '.join(moved)}"
+            held = f"the input '{name}' is not {verb}" if name in inputs else "the model has no input of that name"
+            known = f"inputs that are {verb}: {', '.join(moved)}"
             meant = nearest(name, tuple(moved))
             raise UsageError(f"--valid-range {name}: {held}", hint=f"{meant} {known}" if meant else known)
 
@@ -58,7 +58,7 @@ def range_of(name: str, part: Part, ranges: Ranges) -> Range:
     if told is None and (part.layout != "picture" or not part.whole):
         told = ranges.get("")
     if part.whole:
-        return (0.0, 255.0) if told is None else _of_bytes(name, told)
+        return (0.0, 255.0) if told is None else of_bytes(name, told)
     if told is None:
         raise InputError(
             f"how far a value of the input '{name}' may go is not known",
@@ -68,7 +68,8 @@ def range_of(name: str, part: Part, ranges: Ranges) -> Range:
     return told
 
 
-def _of_bytes(name: str, told: Range) -> Range:
+def of_bytes(name: str, told: Range) -> Range:
+    """Return the whole steps of 0 to 255 within a range. Raises `InputError` where there are fewer than two."""
     low, high = max(0.0, math.ceil(told[0])), min(255.0, math.floor(told[1]))
     if not low < high:
         raise InputError(

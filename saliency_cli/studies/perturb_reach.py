@@ -56,6 +56,12 @@ def ball_of(
 
 
 def _radius(name: str, epsilon: float | None, norm: Norm, span: float) -> float:
+    if epsilon is None and not math.isfinite(span):
+        raise InputError(
+            f"ε is a share of the valid range where none is told, and that of the input '{name}' has no end",
+            hint="--epsilon N in the file's own units",
+            reason="epsilon",
+        )
     radius = DEFAULT_SHARE[norm] * span if epsilon is None else epsilon
     if not radius > 0:
         raise InputError(f"the input '{name}' holds no value that could be moved", reason="epsilon")

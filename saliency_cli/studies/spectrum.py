@@ -16,8 +16,8 @@ class Spectrum(NamedTuple):
     """`values` the singular values, the largest first; empty where there are too many to find.
 
     `norm` is the Frobenius norm, √Σ J². `rank` counts the values above what rounding leaves of a zero, 8 ε ‖J‖
-    with the ε of the matrix's own precision; `condition` is the largest over the smallest, infinite where the rank
-    is not full; both None where the values weren't found.
+    with the ε of the matrix's own precision, or of the way the values were found; `condition` is the largest over the
+    smallest, infinite where the rank is not full; both None where the values weren't found.
     """
 
     values: Array
@@ -31,8 +31,8 @@ def spectrum(matrix: Array) -> Spectrum:
 
     A small one's by its decomposition, others' as square roots of the eigenvalues of the smaller of JJᵀ and JᵀJ,
     summed in blocks; a value below 1e-8 of the largest is then lost in rounding, which a matrix of float32 can't show
-    either. Where the smaller side is longer than 2,048 they are not found. Source: Golub & Van Loan, Matrix
-    Computations, section 8.6.
+    either, and counts as zero in one of float64. Where the smaller side is longer than 2,048 they are not found.
+    Source: Golub & Van Loan, Matrix Computations, section 8.6.
     """
     if matrix.shape[0] > matrix.shape[1]:
         matrix = matrix.T
@@ -41,10 +41,12 @@ def spectrum(matrix: Array) -> Spectrum:
         return Spectrum(np.empty(0), _norm(matrix), None, None)
     if matrix.size <= _DIRECT:
         values = np.linalg.svd(np.asarray(matrix, np.float64), compute_uv=False)
+        precision = float(np.finfo(matrix.dtype).eps)
     else:
         values = np.sqrt(np.maximum(np.linalg.eigvalsh(_gram(matrix)), 0))[::-1]
+        precision = max(float(np.finfo(matrix.dtype).eps), math.sqrt(float(np.finfo(np.float64).eps)))
     norm = math.sqrt(float(np.square(values).sum()))
-    floor = 8 * float(np.finfo(matrix.dtype).eps) * norm
+    floor = 8 * precision * norm
     rank = int((values > floor).sum())
     if not rows * columns or not norm:
         return Spectrum(values, norm, rank, None)

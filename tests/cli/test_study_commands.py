@@ -47,6 +47,33 @@ def test_a_pipe_never_gets_the_input_for_a_file_that_was_not_written(capfd):
 
 
 @pytest.mark.parametrize(
+    ("fields", "files", "told"),
+    [
+        ({}, {}, "note: in/cat.png: not flipped\n"),
+        ({}, {"after": "cat.png"}, ""),
+        ({"quiet": True}, {}, ""),
+        ({"dry_run": True}, {}, ""),
+        ({"form": "json"}, {}, ""),
+    ],
+)
+def test_a_lone_input_without_a_file_is_told_of_beside_the_pipe(capfd, fields, files, told):
+    terminal = Terminal(Display(**{"tell": lambda _: "not flipped", **fields}))
+    terminal.item(item(**files))
+    terminal.finished(Report(RunRecord(status="done"), 0, None))
+    captured = capfd.readouterr()
+    assert captured.err == told
+    assert ("not flipped" in captured.out) == 0
+
+
+def test_of_several_inputs_the_summary_tells(capfd):
+    terminal = Terminal(Display(tell=lambda _: "not flipped"))
+    terminal.item(item())
+    terminal.item(item())
+    terminal.finished(Report(RunRecord(status="done"), 0, None))
+    assert capfd.readouterr().err == "2 done in 0.00 s\n"
+
+
+@pytest.mark.parametrize(
     ("results", "told"),
     [
         ({"tried": 16, "flipped": 5, "already": 0}, "2 done, 5 of 16 flipped in 3.2 s"),
@@ -67,7 +94,10 @@ def test_the_summary_of_perturb_tells_how_many_were_flipped(saliency, monkeypatc
     assert saliency("perturb", "model.keras", "a.png", "b.png") == (0, "", f"{told}\n")
 
 
-def test_ranges_are_read_by_the_name_of_their_input(saliency, monkeypatch):
+@pytest.mark.parametrize(
+    "command", [("perturb", "model.keras", "a.npz"), ("maximize", "model.keras", "--target", "0")]
+)
+def test_ranges_are_read_by_the_name_of_their_input(saliency, monkeypatch, command):
     seen = []
 
     def run_study(request, study, listen):
@@ -78,7 +108,7 @@ def test_ranges_are_read_by_the_name_of_their_input(saliency, monkeypatch):
 
     def given(*ranges):
         options = [word for each in ranges for word in ("--valid-range", each)]
-        return saliency("perturb", "model.keras", "a.npz", *options)
+        return saliency(*command, *options)
 
     for ranges in ((), ("-1,1",), ("img=0,1", "a=b=-2,3.5"), ("0,1", "age=0,120")):
         assert given(*ranges)[0] == 0

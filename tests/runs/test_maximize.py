@@ -224,6 +224,11 @@ def test_an_open_size_is_told(maximize):
     assert pixels_of("made.png").shape == (12, 20, 3)
     with pytest.raises(UsageError, match="takes \\?×\\?×3: its size is open"):
         maximize(model="open.keras", sizes=(12,))
+    with pytest.raises(UsageError, match="its size is open, and --size has 1 of 2 numbers"):
+        maximize(model="open.keras", sizes=(12,))
+    with pytest.raises(UsageError, match="--size is for sizes that a model leaves open") as told:
+        maximize(model="open.keras", sizes=(12, 20, 3))
+    assert told.value.hint == "--size with 2 numbers"
     with pytest.raises(UsageError, match="--size is for sizes that a model leaves open"):
         maximize(sizes=(12, 20))
 
@@ -270,6 +275,40 @@ def test_two_inputs_are_varied_together_or_one_alone(maximize):
     with pytest.raises(UsageError, match="no input of that name") as told:
         maximize(model="pair.keras", only=("lefd",))
     assert told.value.hint == "did you mean 'left'?"
+
+
+def test_inputs_have_ranges_of_their_own_by_name(maximize):
+    table = {"valid_range": {"": (0.0, 9.0), "right": (2.0, 3.0)}}
+    report, heard = maximize(model="pair.keras", manner=table, climb={"steps": 60}, out="out")
+    files = heard.records[0].files
+    assert np.load(f"out/{files['values.right']}").min() >= 2
+    assert np.load(f"out/{files['values.right']}").max() <= 3
+    assert report.run.options["valid_range"] == {"": (0, 9), "right": (2, 3)}
+    narrow = {"valid_range": {"left": (49.5, 200.0), "right": (2.0, 3.0)}}
+    maximize(model="pair.keras", manner=narrow, climb={"steps": 60}, out="narrow", every=20)
+    made = pixels_of("narrow/maps/class-1/picture.left.png")
+    assert 50 <= made.min() < 70
+    assert 180 < made.max() <= 200
+    np.testing.assert_array_equal(pixels_of("narrow/maps/class-1/step-60.png"), made)
+    with pytest.raises(UsageError, match="--valid-range rigth: the model has no input of that name") as told:
+        maximize(model="pair.keras", manner={"valid_range": {"rigth": (0, 1)}})
+    assert told.value.hint == "did you mean 'right'? inputs that are varied: left, right"
+    with pytest.raises(InputError, match=r"to 0\.7 leaves none to move"):
+        maximize(model="picture.keras", manner={"valid_range": {"x": (0.2, 0.7)}})
+    with pytest.raises(UsageError, match="'right' may go is not known") as told:
+        maximize(model="pair.keras", manner={"valid_range": {"left": (0, 100)}})
+    assert told.value.hint.startswith("--valid-range right=LOW,HIGH")
+
+
+def test_a_range_is_told_in_one_way_and_has_two_ends(maximize):
+    Path("table.csv").write_text("a,b,c,d\n0,5,-1,7\n1,9,0,8\n")
+    with pytest.raises(UsageError, match="--valid-range and --range-of both tell"):
+        maximize(model="table.keras", manner={"range_of": "table.csv", "valid_range": (0.0, 1.0)})
+    both = {"range_of": "table.csv", "valid_range": {"x": (0.0, 1.0)}}
+    maximize(model="table.keras", manner=both, climb={"steps": 100}, out="made.npy")
+    assert np.load("made.npy").max() <= 1
+    with pytest.raises(UsageError, match="of x goes from 0 to inf, and an ascent needs both ends"):
+        maximize(model="table.keras", manner={"valid_range": {"x": (0.0, np.inf)}})
 
 
 def test_a_picture_held_to_its_start_stays_nearer(maximize):

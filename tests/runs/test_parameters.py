@@ -373,6 +373,16 @@ def test_no_noise_scale_of_one_sample_or_of_nothing_but_noise():
     assert totals.noise_scale() is None
 
 
+def test_gradients_whose_squares_are_nothing_in_float32_still_have_a_length():
+    weights, tiny = [FakeWeight("a/kernel", [3.0, 4.0])], np.array([3e-30, 4e-30])
+    totals = Totals()
+    totals.add(batch((tiny,), (tiny,))._replace(squares=np.zeros((2, 1))))
+    (found,) = layer_records(weights, {"a/kernel": tiny}, totals, vanishing=1e-3, exploding=1e3)
+    assert (found.typical, found.relative) == (pytest.approx(5e-30), pytest.approx(1e-30))
+    assert (found.l2, found.of_median, found.verdict) == (pytest.approx(5e-30), 1, "")
+    assert totals.noise_scale() == pytest.approx(0, abs=1e-9), "never below zero"
+
+
 def test_layers_whose_weights_are_zero_are_not_judged_and_cancelling_is_not_dying():
     weights = [FakeWeight("a/kernel", [[3.0, 4.0]]), FakeWeight("a/bias", [0.0, 0.0]), FakeWeight("b/bias", [0.0])]
     totals = Totals()

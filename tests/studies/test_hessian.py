@@ -259,6 +259,13 @@ def test_a_direction_of_one_s_own(saliency, curved):
         hessian(model, x, direction="short.npy")
     with pytest.raises(UsageError, match="no file 'missing"):
         hessian(model, x, direction="missing.npy")
+    size = x.size
+    np.save("hole.npy", np.where(np.arange(size) == 1, np.nan, 1).reshape(x.shape))
+    with pytest.raises(InputError, match="--direction holds values that are NaN or infinite"):
+        hessian(model, x, direction="hole.npy")
+    np.savez("more.npz", **{opened(model).inputs[0].name: x, "mask": x})
+    with pytest.raises(InputError, match="--direction holds an array 'mask'"):
+        hessian(model, x, direction="more.npz")
 
 
 def test_several_targets_are_refused():
@@ -311,3 +318,15 @@ def test_a_picture_has_its_diagonal_drawn(saliency):
     assert item["results"]["trace_error"] > 0
     with np.load("shapes_star.hessian.npz") as found:
         assert found["diagonal_error/picture"].shape == (64, 64, 3)
+
+
+def test_what_random_signs_miss_is_not_called_flat():
+    """(x₀ − x₁)² where its gradient is zero, or along it: of all signs half are taken to zero by H."""
+    sloped = of(lambda x: x[:, :1] + x[:, 1:] + (x[:, :1] - x[:, 1:]) ** 2, size=2)
+    level = of(lambda x: (x[:, :1] - x[:, 1:]) ** 2, size=2)
+    for seed in range(6):
+        for model in (level, sloped):
+            told = hessian(model, np.ones(2, np.float32), target="0", seed=seed)
+            assert not told.found.flat
+            assert told.findings.flags == ()
+            assert told.findings.results["eigenvalues"] == pytest.approx([4, 0], abs=1e-6)

@@ -205,6 +205,23 @@ def test_classes_alone_by_name_and_index():
         jacobian(model, np.ones(4, np.float32), classes=("dig",), class_names=("cat", "cow", "dog"))
 
 
+def test_a_class_that_is_named_twice_is_one_row_and_names_that_repeat_are_told_apart():
+    x = keras.Input((2,), name="x")
+    live = keras.Model(x, L.Dense(3, use_bias=False, name="y")(x))
+    live.set_weights([np.float32([[1, 3, 5], [0, 4, 12]])])
+    found = jacobian(live, np.float32([1, 2]), classes=("2", "crane", "2"), class_names=("gull", "crane", "heron"))
+    assert found.found.blocks[0].labels == ("heron", "crane")
+    found = jacobian(live, np.float32([1, 2]), class_names=("crane", "gull", "crane"))
+    (pair,) = found.findings.results["pairs"]
+    assert pair.row_norms == pytest.approx({"crane (0)": 1, "gull": 5, "crane (2)": 13})
+
+
+def test_no_class_is_not_every_class(saliency):
+    told = saliency("jacobian", SAMPLES / "table.keras", "x.npy", "--classes", " ,")
+    assert told.code == 2
+    assert "--classes names no class" in told.err
+
+
 def test_a_class_of_an_output_with_places_is_their_mean():
     x = keras.Input((5, 2), name="x")
     model = keras.Model(x, L.Conv1D(3, 1, name="y")(x))

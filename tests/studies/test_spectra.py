@@ -113,3 +113,14 @@ def test_residuals_are_what_they_say():
 def test_zero_is_an_answer():
     found = solved(np.zeros((20, 20)), 2)
     assert np.array_equal(found.values, [0, 0])
+
+
+def test_of_a_large_matrix_of_float64_what_rounding_leaves_is_no_rank(monkeypatch):
+    """The roots of eigenvalues of JJᵀ have an error of 1e-8, not of 1e-16."""
+    monkeypatch.setattr(module, "_DIRECT", 0)
+    for seed in range(20):
+        values = matrix(6, 40, seed)
+        values[5] = values[0] + values[1]
+        found = spectrum(values)
+        assert found.rank == 5
+        assert math.isinf(found.condition)
