@@ -1,5 +1,6 @@
 """The way into a Dask cluster: the extra, the scheduler, and whether every worker is like this process."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -20,6 +21,7 @@ PATIENCE = 60
 """Seconds to wait for a scheduler's answer, and while no worker is there: one that is started again takes ten."""
 
 _CONNECTING = 15.0
+_ANSWERING = 5.0
 _ASKING = 0.2
 _SHOWN = 4
 
@@ -48,17 +50,44 @@ def connect(scheduler: str) -> Wire:
         # Of versions that differ: they are compared below, and told by worker.
         warnings.simplefilter("ignore")
         try:
+            # Asked first: a client that found something else would wait for ever for it to become a scheduler.
+            _require_scheduler(asyncio.run(asyncio.wait_for(_identity(given), _CONNECTING + _ANSWERING)))
             client = distributed.Client(
                 given, timeout=_CONNECTING, set_as_default=False, direct_to_workers=False, name="saliency"
             )
-        except (OSError, ValueError, TypeError, RuntimeError, ImportError) as error:
+        except (OSError, ValueError, TypeError, RuntimeError, ImportError, MemoryError) as error:
+            # What is no length, read as one, is more than any memory.
+            strange = isinstance(error, MemoryError) or (isinstance(error, TimeoutError) and not str(error))
+            why = "something listens there, and does not answer as one does" if strange else _short(error)
             tls = "; tls:// needs certificates in Dask's configuration" if given.startswith("tls") else ""
             raise UsageError(
-                f"--scheduler {scheduler}: there is no Dask scheduler at {given}: {_short(error)}",
+                f"--scheduler {scheduler}: there is no Dask scheduler at {given}: {why}",
                 hint=f"start one with 'dask scheduler' and give the address that it prints{tls}",
                 reason="no-scheduler",
             ) from error
     return Wire(client)
+
+
+async def _identity(address: str) -> Any:
+    """Return what a server of Dask says it is. Raises what connecting raises."""
+    import distributed
+    from distributed.comm import connect as connected
+
+    given = distributed.Security().get_connection_args("client")
+    if address.startswith("tls") and given.get("ssl_context") is None:
+        raise ValueError("no certificates are named")
+    comm = await connected(address, timeout=_CONNECTING, **given)
+    try:
+        await comm.write({"op": "identity", "reply": True})
+        return await comm.read()
+    finally:
+        comm.abort()
+
+
+def _require_scheduler(told: Any) -> None:
+    kind = told.get("type") if isinstance(told, Mapping) else None
+    if kind != "Scheduler":
+        raise ValueError(f"it is a {kind} of Dask" if kind else "it does not say what it is")
 
 
 def _address(scheduler: str) -> str:
@@ -70,14 +99,17 @@ def _address(scheduler: str) -> str:
             )
         return scheduler
     try:
-        told = json.loads(Path(scheduler).read_bytes())
-        return str(told["address"])
+        address = json.loads(Path(scheduler).read_bytes())["address"]
+        if not (isinstance(address, str) and "://" in address):
+            raise TypeError
+        return address
     except OSError as error:
         why = error.strerror or str(error)
     except (ValueError, KeyError, TypeError):
         why = "it holds no address of a scheduler"
+    named = scheduler or "''"
     raise UsageError(
-        f"--scheduler {scheduler}: {why}",
+        f"--scheduler {named}: {why}",
         hint=f"--scheduler tcp://{scheduler}"
         if re.fullmatch(r"[\w.-]+:\d+", scheduler)
         else "tcp://HOST:PORT, or the file that 'dask scheduler --scheduler-file FILE' writes",

@@ -15,7 +15,7 @@ from saliency_cli.runs.checking import (
     require_some,
 )
 from saliency_cli.runs.destination import Destination
-from saliency_cli.runs.distributing import Distributed, clustered, executor_for, task_for, workers
+from saliency_cli.runs.distributing import Distributed, clustered, executor_for, task_for, undivided, workers
 from saliency_cli.runs.engine import open_engine
 from saliency_cli.runs.journal import Journal
 from saliency_cli.runs.layout import choose_layout, sharded_journal
@@ -50,6 +50,8 @@ def compute(request: ComputeRequest, listen: Listener, open_engine: OpenEngine =
     require_some(sources)
     keep = choose_layout(request, destination, sources)
     jobs = workers(request, destination, sources)
+    if idle := undivided(request, sources):
+        listen.notice(idle)
     if request.dry_run:
         destination = destination if keep is None else replace(destination, formats=())
         share = share_of(request, sources)

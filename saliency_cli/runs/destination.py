@@ -15,6 +15,7 @@ from saliency_cli.errors import InputError, OutputError, UsageError, nearest
 from saliency_cli.registry import Registry
 from saliency_cli.runs.naming import Stems, fitted, labels_by_part
 from saliency_cli.runs.places import exists, is_folder, same
+from saliency_cli.runs.remote import is_remote, shown
 from saliency_cli.runs.request import ComputeRequest
 from saliency_cli.writers import Writer
 
@@ -103,6 +104,12 @@ def plan(request: ComputeRequest, identities: Sequence[str] | None, *, samples: 
         if len(formats) > 1 or (formats and formats[0] not in _DRAWN):
             raise UsageError("-o - writes one PNG to stdout", hint="--format heatmap, overlay or panel")
         return Destination("stdout", Path("-"), formats or _DEFAULT["stdout"], picture_format="PNG")
+    if is_remote(out):
+        raise UsageError(
+            f"-o {shown(out)}: a run is written into a folder of this machine, and that is an address",
+            hint="-o DIR, and copy it there afterwards",
+            reason="bad-output",
+        )
     suffix = Path(out).suffix.lower()
     named_folder = out.endswith(("/", os.sep)) or is_folder(out)
     if suffix in _OTHERS and not named_folder:

@@ -22,6 +22,8 @@ from saliency_cli.runs.worker import Order, open_worker
 _FEW = 100
 _WORKER_BYTES = 1 << 30
 """What a worker with TensorFlow and a model of some size takes."""
+_LEAST_BYTES = 1 << 28
+"""What no worker with TensorFlow does without."""
 
 
 @dataclass(eq=False)
@@ -95,11 +97,31 @@ def workers(request: ComputeRequest, destination: Destination, sources: Iterable
         return 1
     if request.scheduler is not None and request.jobs is not None:
         raise UsageError("--scheduler: the cluster has its workers, and --jobs starts some", hint="one of the two")
+    if request.scheduler is None and jobs * _LEAST_BYTES > _memory():
+        raise UsageError(
+            f"{word}: {jobs} workers take some {jobs * 0.7:.0f} GB, and this machine has {_memory() / 1e9:.0f} GB",
+            hint=f"--jobs {_fitting()}: as many as it has cores and memory for",
+            reason="jobs-memory",
+        )
     if any(path == STDIN for source in taken or () for _, path in source.parts):
         raise UsageError(f"{word}: a picture on stdin can be read by one process", hint="name the file")
     if destination.kind == "here" and destination.formats:
         raise UsageError(f"{word} writes into a run folder", hint="-o DIR/", reason="jobs-folder")
     return jobs
+
+
+def undivided(request: ComputeRequest, sources: list[Source] | None) -> str:
+    """Return what to tell where workers or shards are left idle, because the samples of a file stay together."""
+    files = len(sources or ())
+    word, many, idle = f"--jobs {request.jobs}", request.jobs or 1, "workers"
+    if request.shard is not None and request.shard[1] > files:
+        word, many, idle = f"--shard {request.shard[0]}/{request.shard[1]}", request.shard[1], "shards"
+    if many <= files or not any(stacked(source) for source in sources or ()):
+        return ""
+    return (
+        f"{word}: the samples of one file stay together, and there {'is 1' if files == 1 else f'are {files}'}: "
+        f"{many - files} of {many} {idle} have nothing to do; split it into several to use them"
+    )
 
 
 def clustered(request: ComputeRequest) -> bool:
@@ -114,8 +136,11 @@ def _cores() -> int:
 
 def _fitting() -> int:
     """Return for how many workers this machine has cores and memory."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(_cores(), memory // _WORKER_BYTES))
+    return max(1, min(_cores(), _memory() // _WORKER_BYTES))
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def executor_for(request: ComputeRequest, jobs: int, destination: Destination, listen: Listener) -> Executor:

@@ -307,7 +307,9 @@ def require_free(root: Path, *, resume: bool, overwrite: bool, share: Share | No
 
 
 def _require_share_free(root: Path, before: RunRecord, share: Share, *, begun_anew: bool) -> None:
-    if "shards" not in before.settings and (error := different_listing(root, before, share)):
+    # As `_open_share` does: what has done nothing binds nobody, and may be gone by then.
+    binding = "shards" not in before.settings or _anything_done(root)
+    if binding and (error := different_listing(root, before, share)):
         raise error
     if share.path(root, ".json").exists() and not begun_anew:
         raise OutputError(

@@ -4,6 +4,7 @@ Chosen once a run, before its first sample, and recorded. Sizes are 1 or multipl
 depend on its company.
 """
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,16 +34,23 @@ def parse_size(text: str) -> int:
 
 
 def told(size: float) -> str:
-    """Return bytes as a user reads them: `3.1 GB`, `240 MB`."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6)):,} MB"
+    """Return bytes as a user reads them, and may type them, rounded up: `3.1GB`, `240MB`, `98kB`."""
+    if size >= 1e9:
+        return f"{math.ceil(size / 1e8) / 10:.1f}GB"
+    name, unit = next((each for each in (("MB", 1e6), ("kB", 1e3)) if size >= each[1]), ("B", 1))
+    return f"{math.ceil(size / unit)}{name}"
 
 
 @dataclass(frozen=True)
 class Room:
-    """How many bytes a batch may take, None where that isn't known; `given`: as --max-memory says."""
+    """How many bytes a batch may take, None where that isn't known.
+
+    `given`: as --max-memory says, which `shared` processes have together.
+    """
 
     limit: int | None
     given: bool = False
+    shared: int = 1
 
 
 def room_for(max_memory: str | None, device: str, jobs: int) -> Room:
@@ -51,7 +59,8 @@ def room_for(max_memory: str | None, device: str, jobs: int) -> Room:
     Of a GPU the free memory isn't asked for: there a batch that is too large is told in time, and halved.
     """
     if max_memory is not None:
-        return Room(parse_size(max_memory) // max(1, jobs), given=True)
+        shared = max(1, jobs)
+        return Room(parse_size(max_memory) // shared, given=True, shared=shared)
     if "CPU" not in device.upper():
         return Room(None)
     from saliency_cli.autodiff.memory import available
@@ -107,7 +116,7 @@ def settle_batch(
     if size == 1 and room.given and room.limit is not None and needed > room.limit:
         raise ModelError(
             f"one sample takes about {told(needed)}, and --max-memory leaves it {told(room.limit)}",
-            hint="more memory, a smaller input, or a method that holds less",
+            hint=f"--max-memory {told(needed * room.shared)} at least, a smaller input, or a method that holds less",
             reason="memory",
         )
     notes: tuple[str, ...] = ()
@@ -123,7 +132,7 @@ def _pinned(evaluator: "Compiled", asked: object, room: Room) -> Settled:
     if needed > room.limit:
         raise UsageError(
             f"a batch of {size} takes about {told(needed)}, and --max-memory leaves it {told(room.limit)}",
-            hint="--batch-size auto, or more memory" if asked else "more memory, or a smaller input",
+            hint=f"{'--batch-size auto, or ' if asked else ''}--max-memory {told(needed * room.shared)} at least",
             reason="memory",
         )
     return Settled(evaluator, MemoryRecord(limit=room.limit, predicted=needed))

@@ -7,6 +7,7 @@
 Maps go where they go in any run. The folder's `run.json` says which shards are done; whoever is the last aggregates.
 """
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -50,7 +51,7 @@ class Share:
 
     def taken(self, sources: Iterable[Source]) -> Iterator[Source]:
         """Yield those of a run's sources that are its own."""
-        return islice(sources, self.index - 1, None, self.of)
+        return islice(sources, min(self.index - 1, sys.maxsize), None, min(self.of, sys.maxsize))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -132,10 +133,12 @@ def different_listing(root: Path, before: RunRecord, share: Share) -> SaliencyEr
 def different_settings(root: Path, before: RunRecord, run: RunRecord, word: str, hint: str) -> UsageError | None:
     """Return an error that names the settings of a run that are not those of the run before, None if they are."""
     plain = msgspec.json.decode(msgspec.json.encode(run.settings))
-    different = [key for key in plain if before.settings.get(key) != plain[key]]
+    # A run of files says nothing of its layout.
+    plain, was = {"layout": "files", **plain}, {"layout": "files", **before.settings}
+    different = [key for key in plain if was.get(key) != plain[key]]
     if not different:
         return None
-    shown = "; ".join(f"{key} was {before.settings.get(key)}, now {plain[key]}" for key in different[:4])
+    shown = "; ".join(f"{key} was {was.get(key)}, now {plain[key]}" for key in different[:4])
     return UsageError(
         f"{word}: the run in '{root}' was made with other settings: {shown}",
         hint=f"give the same ones, or {hint}",

@@ -1,9 +1,13 @@
 """A Dask cluster: every item answered once, whatever dies; the same files as one process; nothing left behind."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -281,7 +285,12 @@ def test_a_worker_without_saliency_is_told():
     ("scheduler", "words"),
     [
         ("nothing.json", "No such file"),
+        ("", "'': "),
         ("empty.json", "no address of a scheduler"),
+        ("number.json", "no address of a scheduler"),
+        ("elsewhere.json", r"no Dask scheduler at inproc://127\.0\.0\.1/1/1"),
+        ("tcp://", "missing port number"),
+        ("tls://127.0.0.1:1", "no certificates are named"),
         ("http://localhost:1", "expected tcp://HOST:PORT"),
         ("tcp://127.0.0.1:1", "there is no Dask scheduler at tcp://127.0.0.1:1"),
     ],
@@ -289,9 +298,49 @@ def test_a_worker_without_saliency_is_told():
 def test_a_scheduler_that_is_none_is_told(scheduler, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(joining, "_CONNECTING", 0.5)
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TLS__CA_FILE", "")
     Path("empty.json").write_text("{}")
-    with pytest.raises(UsageError, match=words):
-        engine.Cluster(tmp_path / "out", scheduler=scheduler, workers=0, warn=print).begin(Task(open_toy, "toy"))
+    Path("number.json").write_text('{"address": 8786}')
+    Path("elsewhere.json").write_text('{"address": "inproc://127.0.0.1/1/1"}')
+    with pytest.raises(UsageError, match=words) as caught:
+        begin_at(scheduler, tmp_path)
+    assert caught.value.reason == "no-scheduler"
+    # What is left of a client that never was has threads of its own, and complains when it is collected.
+    assert not [thread for thread in threading.enumerate() if thread.name == "IO loop"]
+
+
+def begin_at(scheduler, folder):
+    """Begin at what may be no scheduler."""
+    engine.Cluster(folder / "out", scheduler=scheduler, workers=0, warn=print).begin(Task(open_toy, "toy"))
+
+
+@pytest.mark.parametrize("says", [b"", b"HTTP/1.0 400 Bad Request\r\n\r\n"])
+def test_what_listens_and_is_no_scheduler_is_not_waited_for(says, tmp_path, monkeypatch):
+    monkeypatch.setattr(joining, "_CONNECTING", 1.0)
+    monkeypatch.setattr(joining, "_ANSWERING", 0.5)
+    held = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def listen():
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(server.accept()[0])
+                    held[-1].sendall(says)
+
+        threading.Thread(target=listen, daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(UsageError, match="there is no Dask scheduler at") as caught:
+            begin_at(address, tmp_path)
+    assert time.monotonic() - began < 5
+    assert caught.value.reason == "no-scheduler"
+    for each in held:
+        each.close()
+
+
+def test_a_worker_is_no_scheduler(cluster, tmp_path):
+    with pytest.raises(UsageError, match="it is a Worker of Dask"):
+        begin_at(workers(cluster)[0], tmp_path)
 
 
 def test_an_address_without_its_scheme_is_given_one(tmp_path):

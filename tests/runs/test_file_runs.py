@@ -166,6 +166,11 @@ def test_a_picture_on_stdin(saliency):
         ({"out": "o.jpg", "formats": ("heatmap",)}, "a heatmap is a PNG"),
         ({"out": "o.gif"}, "no format ends in .gif"),
         ({"out": "o.csv"}, "no format ends in .csv"),
+        (
+            {"out": "s3://user:word@bucket/maps"},
+            r"-o s3://bucket/maps: a run is written into a folder of this machine",
+        ),
+        ({"out": "file:///tmp/map.png"}, "a run is written into a folder of this machine"),
         ({"out": "x.png"}, "would replace 'x.png'"),
         ({"out": "./in/../x.png"}, "would replace 'x.png'"),
         ({"resume": True}, "--resume goes on with a run folder"),

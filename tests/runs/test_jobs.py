@@ -17,6 +17,7 @@ from stand_in import open_stand_in
 from saliency_cli.engines.child import Stopped
 from saliency_cli.errors import ModelError, UsageError
 from saliency_cli.records import RunRecord
+from saliency_cli.runs import distributing
 from saliency_cli.runs.relaying import Given
 from saliency_cli.runs.request import ComputeRequest
 from saliency_cli.runs.sources import listed
@@ -179,6 +180,33 @@ def test_one_input_needs_no_worker(compute):
     pictures("in", 1)
     report, heard = compute("in", out="out", jobs=4)
     assert (report.run.batch_size, heard.done) == (1, ["in/0.png"])
+
+
+def test_a_stack_that_leaves_workers_idle_is_told(compute):
+    array("x.npy", (6, 4))
+    array("y.npy", (6, 4), 1)
+    pictures("in", 1)
+    _, heard = compute("x.npy", model="table.keras", out="out", jobs=4)
+    told = "--jobs 4: the samples of one file stay together, and there is 1: 3 of 4 workers have nothing to do"
+    assert heard.notices[0] == f"{told}; split it into several to use them"
+    _, heard = compute("x.npy", "y.npy", model="table.keras", out="two", jobs=2)
+    assert not [text for text in heard.notices if "nothing to do" in text]
+    _, heard = compute("in", out="one", jobs=4)  # one picture, and everybody sees that
+    assert not [text for text in heard.notices if "nothing to do" in text]
+
+
+def test_more_workers_than_the_machine_has_memory_for(compute, monkeypatch):
+    pictures("in", 8)
+    monkeypatch.setattr(distributing, "_memory", lambda: 3 << 30)
+    monkeypatch.setattr(distributing, "_cores", lambda: 16)
+    with pytest.raises(
+        UsageError, match="--jobs 500: 500 workers take some 350 GB, and this machine has 3 GB"
+    ) as caught:
+        compute(*(f"in/{n}.png" for n in range(600)), out="out", jobs=500)
+    assert caught.value.hint.startswith("--jobs 3: ")
+    assert not Path("out").exists()
+    report, _ = compute("in", out="out", jobs=500, dry_run=True)  # no more than inputs
+    assert report.run.counts.ok == 8
 
 
 def test_what_only_one_process_can_do_is_refused(compute):

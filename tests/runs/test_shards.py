@@ -131,6 +131,17 @@ def test_stacks_go_to_one_shard(compute):
     require_same("one", "out")
 
 
+def test_a_stack_that_leaves_shards_idle_is_told(compute):
+    array("x.npy", (6, 4))
+    array("y.npy", (6, 4), 1)
+    alone = "the samples of one file stay together, and there is 1: 2 of 3 shards have nothing to do"
+    for dry_run in (True, False):
+        _, heard = compute("x.npy", model="table.keras", out="out", shard=(2, 3), dry_run=dry_run)
+        assert heard.notices[0] == f"--shard 2/3: {alone}; split it into several to use them"
+    _, heard = compute("x.npy", "y.npy", model="table.keras", out="two", shard=(1, 2))
+    assert not [text for text in heard.notices if "idle" in text or "nothing to do" in text]
+
+
 def test_lines_of_a_file(compute):
     pictures("in", 7)
     Path("list.txt").write_text("".join(f"in/{n}.png\n" for n in range(7)))
@@ -250,6 +261,31 @@ def test_what_is_no_shard_of_the_run_is_refused(compute, fields, error, words, h
     assert before == {name: (Path("out") / name).read_bytes() for name in before}
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"), [({"shard": (1, 4)}, "is in 3 shards"), ({"more": True}, "the inputs are not")]
+)
+def test_another_run_is_found_out_before_the_model_is_opened(compute, fields, words):
+    pictures("in", 6)
+    compute("in", out="out", shard=(1, 3))
+    if fields.pop("more", False):
+        picture("in/9.png")
+    fields = {"shard": (2, 3), **fields}
+    with pytest.raises(UsageError, match=words):
+        compute("in", out="out", dry_run=True, **fields)
+    with pytest.raises(UsageError, match=words):
+        compute("in", out="out", open_engine=None, **fields)
+
+
+def test_another_layout_is_named(compute):
+    pictures("in", 6)
+    compute("in", out="out", shard=(1, 3), layout="sharded")
+    with pytest.raises(UsageError, match="layout was sharded, now files; format was"):
+        compute("in", out="out", shard=(2, 3))
+    compute("in", out="files", shard=(1, 3))
+    with pytest.raises(UsageError, match="layout was files, now sharded"):
+        compute("in", out="files", shard=(2, 3), keep_maps="all")
+
+
 def test_a_try_that_came_to_nothing_binds_nobody(compute):
     pictures("in", 4)
     Path("in/0.png").write_text("no picture")
@@ -295,6 +331,11 @@ def test_a_listing_is_known_by_its_names_and_their_order():
     assert listing("in") == listing("in/0.png", "in/1.png", "in/2.png")
     assert listing("in") != listing("in/0.png", "in/2.png", "in/1.png")
     assert listing("in") != listing("in/0.png", "in/1.png")
+
+
+def test_more_shards_than_can_be_counted():
+    assert list(Share(1, 10**20, "").taken(["a", "b"])) == ["a"]
+    assert list(Share(10**20, 10**20, "").taken(["a", "b"])) == []
 
 
 def test_names_of_shards_sort_as_they_do():
