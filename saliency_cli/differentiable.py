@@ -105,10 +105,10 @@ class Answer:
     input → `(n, *shape)` float32. `logits` `(classes,)`: of an ask of one point, where the engine tells them.
 
     Of a trace with layers, `gradients`, `squares` and `each` hold a layer's path → arrays of its output's shape,
-    channels last whatever the model's own order; `activations` `Σ wᵢ aᵢ` of its outputs, float64, and
-    `each_activation` each output, float32. `depends`: layer → the floating inputs it depends on. Of a trace
-    with biases, `activations` holds an operation → `(*places, 2)`, see `autodiff/biases.py`; of one with a rule,
-    what the rule tells, by name: numbers, each summed like the gradients.
+    channels last and places in the input's order whatever the model's own; `activations` `Σ wᵢ aᵢ` of its outputs,
+    float64, and `each_activation` each output, float32. `depends`: layer → the floating inputs it depends on. Of a
+    trace with biases, `activations` holds an operation → `(*places, 2)`, see `autodiff/biases.py`; of one with a
+    rule, what the rule tells, by name: numbers, each summed like the gradients.
     """
 
     values: Array

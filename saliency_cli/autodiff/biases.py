@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from saliency_cli.autodiff.layers import Layers
+from saliency_cli.autodiff.placing import Laid
 from saliency_cli.autodiff.runtime import tf
-from saliency_cli.autodiff.walks import channels_last
 from saliency_cli.errors import ModelError
 
 Tensor = Any
@@ -70,13 +70,11 @@ def find_biases(score: Tensor, inputs: Mapping[str, Tensor], batch: int) -> list
     return found
 
 
-def told(bias: Bias, gradient: Tensor | None, channels: int) -> Tensor:
+def told(bias: Bias, gradient: Tensor | None, laid: Laid) -> Tensor:
     """Return one operation's two maps, `(batch, *places, 2)`."""
     if gradient is None:
         return tf.zeros((bias.output.shape[0], 2))
-    product = channels_last(
-        tf.cast(gradient * tf.broadcast_to(bias.residue, tf.shape(gradient)), tf.float32), channels
-    )
+    product = laid.told(tf.cast(gradient * tf.broadcast_to(bias.residue, tf.shape(gradient)), tf.float32))
     axes = list(range(1, product.shape.rank))
     magnitude = tf.abs(product)
     magnitude -= tf.reduce_min(magnitude, axis=axes, keepdims=True)

@@ -14,17 +14,20 @@ from typing import Any
 
 import numpy as np
 
+from saliency_cli.autodiff.backward.flow import Flow
 from saliency_cli.autodiff.backward.ruled import rule_of
 from saliency_cli.autodiff.backward.tracing import Scored, pulled_by_rule
 from saliency_cli.autodiff.biases import find_biases, told
 from saliency_cli.autodiff.calls import can_be_open, in_the_open
 from saliency_cli.autodiff.disconnected import why_disconnected
+from saliency_cli.autodiff.failing import failures_told, refused_by_model
 from saliency_cli.autodiff.head import Head, find_head
 from saliency_cli.autodiff.kinks import kinks
 from saliency_cli.autodiff.layers import Layers
 from saliency_cli.autodiff.liveness import peak
 from saliency_cli.autodiff.losses import Loss, find_loss
 from saliency_cli.autodiff.memory import require_room, too_large
+from saliency_cli.autodiff.mixing import meeting, require_apart
 from saliency_cli.autodiff.model import Model, Traced
 from saliency_cli.autodiff.packing import Evaluation, placed
 from saliency_cli.autodiff.products import hessian_product, jacobian_product
@@ -32,7 +35,6 @@ from saliency_cli.autodiff.randomising import Redrawing, Step, find_steps
 from saliency_cli.autodiff.runtime import tf
 from saliency_cli.autodiff.stochastic import stochastic_layers
 from saliency_cli.autodiff.strided import replaced
-from saliency_cli.autodiff.walks import as_it_was, channels_last
 from saliency_cli.differentiable import GRADIENT, VALUES, Array, Trace, against
 from saliency_cli.errors import ModelError
 
@@ -55,6 +57,7 @@ class Facts:
     stochastic: tuple[str, ...]
     layers: Mapping[str, tuple[int | None, ...]]
     folded: tuple[str, ...] = ()
+    meeting: str = ""
 
 
 class Compiled:
@@ -92,6 +95,7 @@ class Compiled:
         self._functions: dict[Trace, Any] = {}
         self._redrawing: Redrawing | None = None
         self._layers: Layers | None = None
+        self._rows_apart = False  # whether rows of a batch are known not to meet
         self._open = False  # whether calls can be, and are
         self._others: dict[str, Compiled] = {}
 
@@ -116,6 +120,8 @@ class Compiled:
         ]
         if trace.layer or trace.unit:
             _ = self.layers  # by a trace of its own, before this one begins
+        if trace.unit and (trace.gradient or trace.cut):
+            self.layers.require_before(trace.layer, trace.unit[0])
         if trace.cut:
             facts = [self.layers.require_leading(path) for path in trace.layer]
             rows += [tf.TensorSpec((self.batch, *each.shape), tf.float32) for each in facts]
@@ -170,13 +176,14 @@ class Compiled:
             def again(other: Mapping[str, Tensor]) -> Scored:
                 return self._score(trace, self._forward(other, {}, given), weights, top, truth)[-1]
 
-            space = "loss" if scored.scores is None else trace.space or self.space_for(head)
+            by_loss = scored.scores is None and trace.unit is None  # a unit is a score of its own
+            space = "loss" if by_loss else "output" if trace.unit else trace.space or self.space_for(head)
             gradients, numbers = pulled_by_rule(trace.rule, watched, scored, space, further, again)
         else:
             gradients = tape.gradient(values, by) if trace.gradient else []
             gradients = replaced(gradients, values) if "CPU" in self.device.upper() else gradients
         if trace == GRADIENT:
-            self._traced = traced, head, named, values, gradients
+            self._traced = traced, head, logits, named, values, gradients
         readable, tops = self._as_read(head, tops)
         found = {
             name: tf.convert_to_tensor(g)
@@ -297,15 +304,15 @@ class Compiled:
         if written:
             changes["placed"] = {}
             for path, value in written.items():
-                turned = as_it_was(value, self.layers.facts(path).channels)
+                turned = self.layers.facts(path).laid.as_it_was(value)
                 changes["placed"][self.layers.tensor_name(path)] = tf.cast(turned, self.layers.dtype(path))
-        with in_the_open() if self._open else nullcontext():
+        with in_the_open() if self._open else nullcontext(), failures_told(self.batch):
             return self.model.forward(named, **changes)
 
     def _told(self, path: str, tensor: Tensor) -> Tensor:
-        """Return what a layer gives out, or its gradient, channels last and in a precision that NumPy has."""
+        """Return what a layer gives out, or its gradient, as it is told and in a precision that NumPy has."""
         wide = tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
-        return channels_last(wide, self.layers.facts(path).channels)
+        return self.layers.facts(path).laid.told(wide)
 
     def _contributions(self, scores: Tensor, values: Tensor, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return what each constant that the model adds contributes, by operation."""
@@ -320,7 +327,7 @@ class Compiled:
         gradients = tf.gradients(values, [bias.output for bias in found])
         layers = Layers({}, inputs, scores, self.batch)
         return {
-            bias.name: told(bias, gradient, layers.channel_axis(bias.output))
+            bias.name: told(bias, gradient, layers.laid(bias.output))
             for bias, gradient in zip(found, gradients, strict=True)
         }
 
@@ -348,7 +355,7 @@ class Compiled:
         return self.space or ("logit" if head.logits is not None else "output")
 
     def _facts_of(self, graph: Any) -> Facts:
-        traced, head, named, values, gradients = self._traced
+        traced, head, logits, named, values, gradients = self._traced
         del self._traced
         self._tapped = traced.layers, {name: named[name] for name in self.floating}, values
         lost = [name for name, g in zip(self.floating, gradients, strict=True) if g is None]
@@ -363,6 +370,7 @@ class Compiled:
             stochastic=stochastic_layers(graph, tuple(traced.layers)),
             layers={path: _shape(tensor) for path, tensor in traced.layers.items()},
             folded=traced.folded,
+            meeting=meeting(Flow(tuple(named[name] for name in self.floating), logits), self.batch),
         )
 
     @property
@@ -451,6 +459,7 @@ class Compiled:
         if trace.space is not None and not self._loss and trace.space == self._own_space:
             trace = replace(trace, space=None)
         function = self.function(trace)
+        self._require_rows_apart(inputs, {"weights": weights, "top": top, "truth": truth}, trace)
         if trace.space:
             truth = np.zeros(self.batch, np.float32)
         with tf.device(self.device):
@@ -468,11 +477,29 @@ class Compiled:
                 values, tops, logits, scores, gradients, activations = function(tensors, *arguments)
             except tf.errors.ResourceExhaustedError:
                 raise too_large("is more than the memory holds", self.batch, self.model.batch is not None) from None
+            except (tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError) as error:
+                raise refused_by_model(error.message) from None
         found = {name: gradient.numpy() for name, gradient in gradients.items()}
         outputs = {path: output.numpy() for path, output in activations.items()}
         depends = {path: self.layers.facts(path).inputs for path in trace.layer}
         values = values.numpy().astype(np.float64)
         return Evaluation(values, tops.numpy(), logits.numpy(), scores.numpy(), found, outputs, depends)
+
+    def _require_rows_apart(self, inputs: Mapping[str, Array], rows: Mapping[str, Array], trace: Trace) -> None:
+        """Raise `ModelError` where what the model says of one row of a batch depends on the others, asked once."""
+        if self._rows_apart or trace.cut or self.batch == 1:
+            return
+        self._rows_apart = True
+        if suspect := self.facts.meeting:
+
+            def logits(inputs: Mapping[str, Array], rows: Mapping[str, Array]) -> Array:
+                return self(inputs, rows["weights"], rows["top"], rows["truth"], trace).logits
+
+            try:
+                require_apart(inputs, rows, logits, suspect)
+            except BaseException:
+                self._rows_apart = False
+                raise
 
 
 def _plain(trace: Trace) -> bool:

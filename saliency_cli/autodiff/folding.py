@@ -32,7 +32,7 @@ def folded(x: Tensor, scale: Array, shift: Array) -> Tensor | None:
         return None
     product, bias = _without_bias(x)
     emit = _EMITTED.get(product.op.type)
-    if emit is None or bias is None or (bias.size > 1 and bias.size != scale.size):
+    if emit is None or bias is None or (bias.size > 1 and not bias.size == bias.shape[-1] == scale.size):
         return None
     kernel = _constant(product.op.inputs[1])
     if kernel is None:

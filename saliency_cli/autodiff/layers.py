@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from saliency_cli.autodiff.placing import Laid, laid
 from saliency_cli.autodiff.walks import ancestors, behind_kernels, channel_axis, dependence, origin
 from saliency_cli.errors import ModelError, UsageError, nearest
 
@@ -21,13 +22,13 @@ _PRODUCTS = ("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "MatMul"
 class LayerFacts:
     """One layer in a trace.
 
-    `shape` is that of its output without the batch axis, channels last; `channels` the position of the channel
-    axis in the model's own order, batch axis included. `inputs`: the floating inputs it depends on. `leads`:
-    whether the target depends on it. `pools`: whether it ends in a pooling.
+    `shape` is that of its output without the batch axis, channels last and places in the input's order; `laid` how
+    that is made of the model's own order. `inputs`: the floating inputs it depends on. `leads`: whether the target
+    depends on it. `pools`: whether it ends in a pooling.
     """
 
     shape: tuple[int | None, ...]
-    channels: int
+    laid: Laid
     inputs: tuple[str, ...]
     leads: bool
     pools: bool
@@ -101,11 +102,10 @@ class Layers:
                     hint="saliency inspect MODEL --trace lists the layers with their shapes",
                     reason="no-activation",
                 )
-            channels = self.channel_axis(tensor)
-            rest = [size for axis, size in enumerate(shape) if axis not in (0, channels)]
+            told = self.laid(tensor)
             self._facts[path] = LayerFacts(
-                shape=(*rest, shape[channels]) if shape.rank > 1 else (),
-                channels=channels,
+                shape=tuple(shape[axis] for axis in told.order[1:]),
+                laid=told,
                 inputs=self._depends.get(tensor.op.name, ()),
                 leads=tensor.op.name in self._needed,
                 pools=origin(tensor.op).type in _POOLING,
@@ -120,9 +120,9 @@ class Layers:
         """Return every operation between an input and the target, in the order of computation."""
         return [operation for operation in self._target.graph.get_operations() if self.between(operation)]
 
-    def channel_axis(self, tensor: Tensor) -> int:
-        """Return the position of a tensor's channel axis."""
-        return channel_axis(tensor, self._depends)
+    def laid(self, tensor: Tensor) -> Laid:
+        """Return how a tensor is told: channels last, and places as the input has them."""
+        return laid(tensor, channel_axis(tensor, self._depends), self._depends)
 
     def dtype(self, path: str) -> Any:
         """Return the type of a layer's output."""
@@ -153,6 +153,17 @@ class Layers:
                 + (", or a place and a channel, such as " + ",".join("0" * len(shape)) if len(shape) > 1 else ""),
                 reason="unknown-unit",
             )
+
+    def require_before(self, paths: Iterable[str], unit: str) -> None:
+        """Raise `ModelError` for a layer that the layer of a unit doesn't depend on."""
+        before = ancestors(self._tapped[self.tensor_name(unit)].op)
+        for path in paths:
+            if self._tapped[self.tensor_name(path)].op.name not in before:
+                raise ModelError(
+                    f"the layer '{path}' is not on the way to '{unit}': no unit of that depends on it",
+                    hint=f"a layer before it: -p of=METHOD:layer=PATH, or layer={unit}",
+                    reason="layer-off-path",
+                )
 
     def require_leading(self, path: str) -> LayerFacts:
         """Return a layer's facts. Raises `ModelError` where the target doesn't depend on it, naming it."""

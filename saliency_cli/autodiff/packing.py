@@ -179,7 +179,7 @@ class _Running:
         for name in self.gradients:
             given = found.gradients.get(name)
             shape = self.job.sample.inputs[name].shape
-            self.gradients[name] = np.zeros(shape, np.float32) if given is None else given[row].copy()
+            self.gradients[name] = np.zeros(shape, np.float32) if given is None else np.array(given[row])
 
     def _take_activation(self, name: str, point: int, output: Array, weight: float) -> None:
         self.activations[name] += np.multiply(output, weight, dtype=np.float64)
@@ -288,7 +288,7 @@ class Packer:
                         self._advance(_Running(job, next(turns), _NOTHING), None, waiting, finished)
                 sent = self._send(device, batch) if batch is not None else None
                 if flight is not None:
-                    self._collect(*flight, waiting, finished)
+                    self._collect(device, *flight, waiting, finished)
                 flight = sent
                 while finished:
                     yield finished.popleft()
@@ -331,9 +331,10 @@ class Packer:
             while running.placed < query.ask.n and len(batch.rows) < self.size:
                 row = len(batch.rows)
                 written = () if query.ask.shapes else sample.floating
-                out = {name: batch.inputs[name][row] for name in written}
-                out |= {layer: batch.inputs[placed(layer)][row] for layer in query.ask.shapes}
-                out |= {other: batch.inputs[other][row] for other in running.references}
+                # The dots make a view of a single number too.
+                out = {name: batch.inputs[name][row, ...] for name in written}
+                out |= {layer: batch.inputs[placed(layer)][row, ...] for layer in query.ask.shapes}
+                out |= {other: batch.inputs[other][row, ...] for other in running.references}
                 query.ask.point(running.placed, out)
                 for name, array in sample.inputs.items():
                     if name not in written:
@@ -369,25 +370,68 @@ class Packer:
         return _Batch(running.key, inputs, weights, np.zeros(self.size, bool), truth, trace)
 
     def _collect(
-        self, future: "Future[Evaluation]", batch: _Batch, waiting: list[_Running], finished: deque[Outcome]
+        self,
+        device: ThreadPoolExecutor,
+        future: "Future[Evaluation]",
+        batch: _Batch,
+        waiting: list[_Running],
+        finished: deque[Outcome],
     ) -> None:
         try:
             found = future.result()
         except InputError as error:
-            for running in dict.fromkeys(running for running, _ in batch.rows if running in waiting):
-                waiting.remove(running)
-                running.job.program.close()
-                finished.append(Outcome(running.job.key, None, error))
+            self._apart(device, batch, error, waiting, finished)
             return
+        self._hand_out(batch, found, None, waiting, finished)
+        self._spare.setdefault(batch.key, []).append(batch)
+        batch.rows.clear()
+
+    def _apart(
+        self,
+        device: ThreadPoolExecutor,
+        batch: _Batch,
+        error: InputError,
+        waiting: list[_Running],
+        finished: deque[Outcome],
+    ) -> None:
+        """Evaluate a batch that failed once more for each of its samples, the others' rows zero: who is at fault?"""
+        owners = [running for running in dict.fromkeys(running for running, _ in batch.rows) if running in waiting]
+        for owner in owners:
+            found, own = None, error
+            if len(owners) > 1:
+                others = [row for row, (running, _) in enumerate(batch.rows) if running is not owner]
+                weights, top, truth = (array.copy() for array in (batch.weights, batch.top, batch.truth))
+                inputs = {name: array.copy() for name, array in batch.inputs.items()}
+                for array in (*inputs.values(), weights, top, truth):
+                    array[others] = 0
+                try:
+                    found = device.submit(self.evaluator, inputs, weights, top, truth, batch.trace).result()
+                except InputError as again:
+                    own = again
+            if found is not None:
+                self._hand_out(batch, found, owner, waiting, finished)
+                continue
+            waiting.remove(owner)
+            owner.job.program.close()
+            finished.append(Outcome(owner.job.key, None, own))
+
+    def _hand_out(
+        self,
+        batch: _Batch,
+        found: Evaluation,
+        only: _Running | None,
+        waiting: list[_Running],
+        finished: deque[Outcome],
+    ) -> None:
+        """Give the rows of a batch to whose points they are, or to one of them alone."""
         for row, (running, point) in enumerate(batch.rows):
-            if running not in waiting:  # an earlier batch of its points failed
+            # Of one that is no longer waiting an earlier batch of its points failed.
+            if only not in (None, running) or running not in waiting:
                 continue
             running.take(point, row, found)
             if running.returned == running.query.ask.n:
                 waiting.remove(running)
                 self._advance(running, running.reply(), waiting, finished)
-        self._spare.setdefault(batch.key, []).append(batch)
-        batch.rows.clear()
 
     def _kind(self, running: _Running) -> int:
         """Return a number for a trace and shapes: of a hundred waiting, hashing those anew each time would show."""

@@ -15,26 +15,6 @@ _KERNELS = (
 )  # fmt: skip
 
 
-def channels_last(tensor: Tensor, channels: int) -> Tensor:
-    """Return a tensor with its channel axis moved to the end."""
-    from saliency_cli.autodiff.runtime import tf
-
-    rank = tensor.shape.rank
-    if channels == rank - 1:
-        return tensor
-    return tf.transpose(tensor, [*(axis for axis in range(rank) if axis != channels), channels])
-
-
-def as_it_was(tensor: Tensor, channels: int) -> Tensor:
-    """Return a tensor with its last axis moved to where the model has its channels."""
-    from saliency_cli.autodiff.runtime import tf
-
-    rank = tensor.shape.rank
-    if channels == rank - 1:
-        return tensor
-    return tf.transpose(tensor, [*range(channels), rank - 1, *range(channels, rank - 1)])
-
-
 def ancestors(operation: Any) -> set[str]:
     """Return the names of all that an operation depends on, itself among them."""
     found = {operation.name}

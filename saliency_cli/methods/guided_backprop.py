@@ -3,9 +3,9 @@
 Definition
     φ = ∂s/∂x with another derivative of ReLU. With g what comes back to a ReLU and z what went in:
     `guided` g·1[g > 0]·1[z > 0]; `deconvnet` g·1[g > 0], whatever z was (the gradient itself is g·1[z > 0]).
-    A ReLU that is cut off at 6 counts among them (it is on where 0 < z < 6), and so does a maximum with 0. All
-    else goes back by its derivative. `patched` in the record counts the ReLUs, `unpatched` other activations on
-    the way.
+    A ReLU that is cut off at 6 counts among them (it is on where 0 < z < 6), and so does a maximum with 0; not one
+    that another activation is written with (PReLU, hard swish). All else goes back by its derivative. `patched` in
+    the record counts the ReLUs, `unpatched` other activations on the way.
 
 When it misleads
     It draws edges well and says little about the target: maps of other classes, and of networks with random

@@ -14,7 +14,8 @@ Definition
     for convolutions and for sums (residual additions, averages; their weights are 1). A bias and an inference
     batch norm behind a product are folded into it; activations hand R on as it is; of a maximum the
     winner gets all. A factor or shift of its own (a rescaling, a batch norm before a product) hands R on;
-    with `epsilon` a shift keeps its share. `biases=false` leaves b out of every sum.
+    with `epsilon` a shift keeps its share. What is taken off has its weights turned round, as the first class of a
+    sigmoid unit, −z: what lowers z speaks for it. `biases=false` leaves b out of every sum.
     The gap to the target's value, Σφ − s, is recorded: what biases and ε keep, and α without a β part.
     `lrp-epsilon`: epsilon everywhere. The presets are other choices of these rules.
 

@@ -213,3 +213,15 @@ def test_a_model_of_keras_2_is_folded_too():
         assert compiled.facts.folded == (("n",) if fold else ())
     plain, quick = (each.gradients[name] for each in found)
     np.testing.assert_allclose(quick, plain, rtol=0, atol=2e-5 * np.abs(plain).max())
+
+
+class RowsAdded(keras.Layer):
+    """Adds a constant of each row, `(rows, 1)`: as many rows as channels."""
+
+    def call(self, inputs):
+        return inputs + np.arange(4, dtype=np.float32).reshape(4, 1, 1)
+
+
+def test_a_constant_of_each_row_is_no_bias_of_the_channels():
+    layers = [L.Conv2D(4, 3, use_bias=False), RowsAdded(), L.BatchNormalization(name="n"), L.Activation("tanh")]
+    assert_same(sequence((6, 6, 3), *layers), ())

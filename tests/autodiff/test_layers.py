@@ -163,7 +163,7 @@ def test_channels_come_last_whatever_their_order():
     hidden = L.Conv2D(3, 3, name="plain")(x)
     model = seeded(keras.Model(x, L.Dense(CLASSES)(L.Flatten()(L.Permute((3, 1, 2), name="turned")(hidden)))))
     function = compiled(model)
-    assert function.layers.facts("turned").channels == 1
+    assert function.layers.facts("turned").laid.order == (0, 2, 3, 1)
     assert function.layers.facts("turned").shape == (4, 4, 3)
     found = evaluate(function, X, Trace(layer=("plain", "turned")))
     np.testing.assert_array_equal(found.activations["plain"], found.activations["turned"])
@@ -315,3 +315,27 @@ def test_wrapping_leaves_the_model_as_it_was():
     path = the(function, "conv2d")
     evaluate(function, X, Trace(layer=(path,), cut=True), **{path: np.zeros((2, 4, 4, 3), np.float32)})
     assert all("call" not in vars(layer) for layer in layer_paths(model).values())
+
+
+@pytest.mark.parametrize("rule", ["lrp:epsilon=0.01", "lrp:dense=zplus,convolution=zplus,start=one", "guided"])
+def test_a_rule_goes_back_from_a_unit(rule):
+    x = keras.Input((6, 6, 2), name="x")
+    middle = L.Conv2D(3, 3, name="middle")(L.Conv2D(4, 2, activation="relu")(x))
+    model = seeded(keras.Model(x, L.Dense(2)(L.Flatten()(L.ReLU()(middle)))))
+    unit = Trace(rule=rule, unit=("middle", (1, 2, 1)))
+    rows = drawn(2, 6, 6, 2)
+    found = evaluate(compiled(model), rows, unit)
+    ending = keras.Model(x, L.Flatten()(middle[:, 1, 2]))
+    alone = evaluate(compiled(ending), rows, Trace(rule=rule))
+    np.testing.assert_allclose(found.values, alone.values, rtol=1e-6)
+    np.testing.assert_allclose(found.gradients["x"], alone.gradients["x"], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("options", [{}, {"cut": True}])
+def test_a_layer_behind_a_unit_is_told(options):
+    x = keras.Input((6, 6, 2), name="x")
+    hidden = L.Conv2D(3, 3, name="second")(L.Conv2D(4, 2, activation="relu", name="first")(x))
+    function = compiled(seeded(keras.Model(x, L.Dense(2)(L.Flatten()(hidden)))))
+    with pytest.raises(ModelError, match="'second' is not on the way to 'first'") as caught:
+        function.function(Trace(layer=("second",), unit=("first", (0,)), **options))
+    assert caught.value.reason == "layer-off-path"

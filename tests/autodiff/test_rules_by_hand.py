@@ -36,7 +36,7 @@ def test_guided_and_deconvnet_differ_where_a_relu_is_off():
 
 def test_relu_6_is_on_below_6_and_a_maximum_with_0_is_a_relu():
     x = keras.Input((5,))
-    y = keras.ops.maximum(L.ReLU(max_value=6.0)(3 * x), 0.0) - keras.ops.maximum(-x, 0.0)
+    y = L.Concatenate()([keras.ops.maximum(L.ReLU(max_value=6.0)(3 * x), 0.0), -keras.ops.maximum(-x, 0.0)])
     model = keras.Model(x, keras.ops.sum(y, -1, keepdims=True))
     rows = np.float32([[1, 3, -1, -2, 0.5]])
     found, guided = by_rule(model, rows, "guided")

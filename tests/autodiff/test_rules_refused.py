@@ -29,6 +29,28 @@ def test_nothing_to_guide(form, activation):
     refused(pictures(activation), f"guided:form={form}", "nothing-to-patch", "there is none .* other activations")
 
 
+@pytest.mark.parametrize("form", ["guided", "deconvnet"])
+@pytest.mark.parametrize(
+    "written", [L.PReLU(), L.Activation("hard_swish"), L.Activation("celu"), L.ReLU(threshold=1)]
+)
+def test_an_activation_written_with_relus_is_none(form, written):
+
+    def network(*before):
+        return stacked((5,), *before, L.Dense(4), type(written).from_config(written.get_config()), L.Dense(3))
+
+    refused(network(), f"guided:form={form}", "nothing-to-patch", "none .* .1 other activations")
+    found, _ = by_rule(network(L.Dense(4, "relu")), inputs((5,)), f"guided:form={form}")
+    assert (found.activations["patched"][0], found.activations["unpatched"][0]) == (1, 1)
+
+
+def test_a_relu_beside_what_it_is_added_to_is_a_relu():
+    x = keras.Input((5,))
+    y = L.Dense(4)(x)
+    model = seeded(keras.Model(x, L.Dense(3)(L.Add()([y, L.ReLU()(y)]))))
+    found, _ = by_rule(model, inputs((5,)), "guided")
+    assert (found.activations["patched"][0], found.activations["unpatched"][0]) == (1, 0)
+
+
 def test_the_relus_of_a_loop_can_not_be_guided():
     model = stacked((5, 3), L.Dense(3, "relu"), L.SimpleRNN(4, activation="relu"), L.Dense(3))
     refused(model, "guided", "hidden-operations", "inside While")

@@ -7,6 +7,7 @@ import pytest
 from asking import ask, compiled, one
 from tiny_models import HEADS, L, Subclassed, drawn, headed, keras, seeded
 
+from saliency_cli.errors import ModelError
 from saliency_cli.models.keras3.live import wrap
 from saliency_cli.models.keras3.taps import layer_paths
 
@@ -56,7 +57,7 @@ def test_nothing_is_left_behind_by_an_error_while_tracing():
     before = state_of(model)
     types = [tensor.dtype for tensor in model.inputs]
     failing.fail = True
-    with pytest.raises(RuntimeError, match="failed while traced"):
+    with pytest.raises(ModelError, match="failed while traced"):
         _ = compiled(model).facts
     assert state_of(model) == before
     assert [tensor.dtype for tensor in model.inputs] == types

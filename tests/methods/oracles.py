@@ -95,7 +95,8 @@ def product_of_inputs(arrays):
 
 def _sines(tensors):
     # ReLUs of its two halves, so that there is something to guide.
-    return sum(tf.reduce_sum(tf.nn.relu(tf.sin(x)) - tf.nn.relu(-tf.sin(x))) for x in tensors.values())
+    sines = [tf.sin(x) for x in tensors.values()]
+    return sum(tf.reduce_sum(tf.nn.relu(y)) - tf.reduce_sum(tf.nn.relu(-y)) for y in sines)
 
 
 @in_tensors(_sines)

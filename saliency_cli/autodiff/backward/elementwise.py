@@ -12,6 +12,8 @@ from saliency_cli.autodiff.backward.kinds import CURVES, ELEMENTWISE, JOINS
 Tensor = Any
 Operation = Any
 
+_SUMS = ("Add", "AddV2", "AddN", "Sub")
+
 
 class Elementwise:
     """For every tensor on a way, the earlier tensors that it is a function of value by value, nearest first."""
@@ -33,17 +35,42 @@ class Elementwise:
         return next(iter(self._common(operation)), None)
 
     def is_curve(self, operation: Operation) -> bool:
-        """Whether an operation bends a value, or joins values of which all come from one place."""
+        """Whether an operation bends a value, or joins values of which all come from one place.
+
+        A sum joins them where one of them was bent on its way: ReLU(x) − α·ReLU(−x) is one activation, 2 x − x none.
+        """
         carried = self.flow.carried(operation)
         if operation.type in CURVES:
             return self.root(operation) is not None
-        bends = operation.type in JOINS and operation.type not in ("Add", "AddV2", "AddN", "Sub")
+        if operation.type in _SUMS:
+            return len(carried) > 1 and any(self.is_curve(found) for found in self._between(operation))
+        bends = operation.type in JOINS
         one = len(carried) == 1
         if one and operation.type == "Mul":
             return False
         if one and operation.type in ("RealDiv", "Div", "DivNoNan") and carried == [0]:
             return False
         return bends and self.root(operation) is not None
+
+    def joined(self, operation: Operation) -> list[Operation]:
+        """Return the operations that an activation is written with, where this one joins several values to it."""
+        if len(self.flow.carried(operation)) < 2 or not self.is_curve(operation):
+            return []
+        return self._between(operation)
+
+    def _between(self, operation: Operation) -> list[Operation]:
+        """Return the operations on the ways from the root of a join to it."""
+        root = self.root(operation)
+        if root is None:
+            return []
+        waiting = [operation.inputs[i] for i in self.flow.carried(operation)]
+        found: dict[str, Operation] = {}
+        while waiting:
+            tensor = waiting.pop()
+            if tensor.name != root.name and tensor.op.name not in found:
+                found[tensor.op.name] = tensor.op
+                waiting += [tensor.op.inputs[i] for i in self.flow.carried(tensor.op)]
+        return list(found.values())
 
     def _common(self, operation: Operation) -> tuple[Tensor, ...]:
         if operation.type not in ELEMENTWISE or not _keeps_shape(operation, self.flow):

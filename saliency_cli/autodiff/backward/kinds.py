@@ -42,5 +42,5 @@ ELEMENTWISE = CURVES | JOINS | ALONE
 
 # What a network of ReLUs has instead of ReLUs.
 OTHER_ACTIVATIONS = frozenset(
-    {"LeakyRelu", "Elu", "Selu", "Softplus", "Softsign", "Sigmoid", "Tanh", "Erf", "Erfc", "IdentityN"}
+    {"LeakyRelu", "Elu", "Selu", "Softplus", "Softsign", "Sigmoid", "Tanh", "Erf", "Erfc", "IdentityN", "Exp"}
 )

@@ -1,7 +1,7 @@
 """Linear operations as relevance rules want them: their inputs, their weights by sign, and the way back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from saliency_cli.autodiff.backward.walk import pulled, replayed
@@ -16,7 +16,8 @@ Sign = Literal["all", "+", "-", "one", "square"]
 class Product:
     """A product of data with a kernel, times `scale` plus `shift` (each a row, one number a channel).
 
-    `end` is the tensor it ends in, behind `moves` that leave the channels' axis as it is.
+    `end` is the tensor it ends in, behind `moves` that leave the channels' axis as it is. `turned`: it stands for
+    −`end`, with all its weights turned round.
     """
 
     operation: Operation
@@ -25,6 +26,7 @@ class Product:
     scale: Tensor | None = None
     shift: Tensor | None = None
     moves: tuple[Operation, ...] = ()
+    turned: bool = False
     made: dict[str, Operation] = field(default_factory=dict)
 
     @property
@@ -35,7 +37,13 @@ class Product:
     @property
     def added(self) -> Tensor | None:
         """What is added to the product, of a shape that broadcasts with it."""
-        return None if self.shift is None else along_channels(self.operation, self.shift)
+        if self.shift is None:
+            return None
+        return along_channels(self.operation, -self.shift if self.turned else self.shift)
+
+    def turned_round(self) -> "Product":
+        """Return the product whose end is this one's, times −1."""
+        return replace(self, turned=not self.turned, made={})
 
     def apply(self, xs: Sequence[Tensor], sign: Sign) -> Tensor | None:
         """Return the product of data with the kernel's part of a sign, scaled and not shifted."""
@@ -64,6 +72,8 @@ class Product:
         kernel = self.operation.inputs[self._kernel_at]
         if self.scale is not None:
             kernel = kernel * _laid_out(self.operation, kernel, self.scale)
+        if self.turned:
+            kernel = -kernel
         parts = {
             "all": lambda: kernel,
             "+": lambda: tf.nn.relu(kernel),
@@ -76,10 +86,14 @@ class Product:
 
 @dataclass(frozen=True, eq=False)
 class Sum:
-    """A sum, a mean, a resize or a difference: linear, and its weights are no kernel's."""
+    """A sum, a mean, a resize or a difference: linear, and its weights are no kernel's.
+
+    `turned`: it stands for −1 times itself.
+    """
 
     operation: Operation
     carried: tuple[int, ...]
+    turned: bool = False
     added: None = None
 
     @property
@@ -87,27 +101,30 @@ class Sum:
         """The data added."""
         return [self.operation.inputs[i] for i in self.carried]
 
+    @property
+    def falls(self) -> list[bool]:
+        """Which inputs weigh in with a minus."""
+        return [self.turned != (self.operation.type == "Sub" and i == 1) for i in self.carried]
+
     def apply(self, xs: Sequence[Tensor], sign: Sign) -> Tensor | None:
         """Return the sum of other data, of those that weigh in with a sign."""
-        if sign == "-" and not self._difference:
+        if sign == "-" and not any(self.falls):
             return None
         given = [x if keep else tf.zeros_like(x) for x, keep in zip(xs, self._signs(sign), strict=True)]
-        return replayed(self.operation, dict(zip(self.carried, given, strict=True))).outputs[0]
+        total = replayed(self.operation, dict(zip(self.carried, given, strict=True))).outputs[0]
+        return -total if self.turned else total
 
     def back(self, message: Tensor, sign: Sign) -> list[Tensor] | None:
         """Return what each input gets of a message."""
-        if sign == "-" and not self._difference:
+        if sign == "-" and not any(self.falls):
             return None
-        found = [pulled(self.operation, [message])[i] for i in self.carried]
+        parts = pulled(self.operation, [-message if self.turned else message])
+        found = [parts[i] for i in self.carried]
         return [x if keep else tf.zeros_like(x) for x, keep in zip(found, self._signs(sign), strict=True)]
 
-    @property
-    def _difference(self) -> bool:
-        return bool(self.operation.type == "Sub")
-
     def _signs(self, sign: Sign) -> list[bool]:
-        """Return which inputs weigh in with a sign; what is taken off does so with a minus."""
-        return [sign == "all" or (sign == "-") == (self._difference and i == 1) for i in self.carried]
+        """Return which inputs weigh in with a sign."""
+        return [sign == "all" or (sign == "-") == falls for falls in self.falls]
 
 
 def channels_first(operation: Operation) -> bool:

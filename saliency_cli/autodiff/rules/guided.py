@@ -12,8 +12,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
+from saliency_cli.autodiff.backward.elementwise import Elementwise
 from saliency_cli.autodiff.backward.flow import Flow, has_inside, hidden_by
-from saliency_cli.autodiff.backward.kinds import OTHER_ACTIVATIONS
+from saliency_cli.autodiff.backward.kinds import OTHER_ACTIVATIONS, SUMS
 from saliency_cli.autodiff.backward.ruled import Pulled, Way, counted
 from saliency_cli.autodiff.runtime import tf
 from saliency_cli.errors import ModelError
@@ -35,9 +36,8 @@ class Guided:
 
     def backward(self, way: Way, others: Sequence[Tensor]) -> Pulled:  # noqa: ARG002 - it compares with none
         """Give every ReLU on the way its other derivative, and differentiate."""
-        relus = [operation for operation in way.flow.operations if is_relu(operation)]
+        relus, others_there = _activations(way.flow)
         _require_in_sight(way.flow, self.form)
-        others_there = sum(operation.type in OTHER_ACTIVATIONS for operation in way.flow.operations)
         if not relus:
             raise ModelError(
                 f"{self.form} changes what goes back through ReLUs, and there is none between the inputs and the "
@@ -51,6 +51,23 @@ class Guided:
         told = counted(way, Counter(operation.type for operation in relus))
         told["unpatched"] = tf.fill(tf.shape(way.seed)[:1], tf.constant(float(others_there)))
         return Pulled([None if g is None else tf.convert_to_tensor(g) for g in found], told)
+
+
+def _activations(flow: Flow) -> tuple[list[Operation], int]:
+    """Return the ReLUs on a way, and how many other activations there are.
+
+    A ReLU that another activation is written with (PReLU, hard swish, CELU) is a part of that one; in a sum of
+    nothing but ReLUs each is its own.
+    """
+    elementwise = Elementwise(flow)
+    joins = {operation.name: elementwise.joined(operation) for operation in flow.operations}
+    for operation in flow.operations:
+        if operation.type in SUMS and all(map(is_relu, joins[operation.name])):
+            del joins[operation.name]
+    inner = {part.name for parts in joins.values() for part in parts}
+    alone = [operation for operation in flow.operations if operation.name not in inner]
+    others = [op for op in alone if op.type in OTHER_ACTIVATIONS or (joins.get(op.name) and not is_relu(op))]
+    return [operation for operation in alone if is_relu(operation)], len(others)
 
 
 def is_relu(operation: Operation) -> bool:

@@ -66,7 +66,7 @@ class _Relevance:
     def __init__(self, rule: Lrp, flow: Flow, boxes: Sequence[Mapping[str, Tensor]]) -> None:
         self.rule, self.flow, self.boxes = rule, flow, boxes
         self.elementwise = Elementwise(flow)
-        self.counts: Counter[str] = Counter()
+        self.counted: dict[str, str] = {}
         self.products: dict[str, Product] = {}
         behind = set[str]()  # operations with a product before them
         self.first = set[str]()
@@ -80,25 +80,65 @@ class _Relevance:
             if after or product is not None:
                 behind.add(operation.name)
 
+    @property
+    def counts(self) -> Counter[str]:
+        """How many operations shared by each rule."""
+        return Counter(self.counted.values())
+
     def step(self, operation: Operation, arriving: list[Tensor]) -> Messages:
         """Hand relevance back through one operation, or through all that belongs to one product."""
         relevance, kind = arriving[0], operation.type
         product = self.products.get(operation.name)
         if product is not None:
-            name = self._rule_of(product)
-            self.counts[f"{product.operation.type}_{name}".replace("-", "_")] += 1
-            shares = self.rule.sharing(name).share(product, product.moved_back(relevance), self._box(product))
-            yield from zip(product.inputs, shares, strict=True)
+            yield from self._product(product, relevance)
         elif self.elementwise.is_curve(operation):
             yield self.elementwise.root(operation), relevance
         elif kind in MOVES or kind in WINNERS:
             yield from pulled_by_input(self.flow, operation, arriving)
         elif (change := scale_and_shift(self.flow, operation)) is not None:
-            yield self._scaled(operation, relevance, *change)
+            x, kept = self._scaled(operation, relevance, *change)
+            yield from self._turned(x, kept) if self._turns(operation) else [(x, kept)]
         elif kind in SUMS or kind in ("Sub", "BiasAdd"):  # Keras adds two rows so where the batch is 1
             yield from self._sum(operation, relevance)
         else:
             raise no_rule("relevance propagation", operation, _being(self.flow, operation))
+
+    def _turns(self, operation: Operation) -> bool:
+        """Whether an operation is −x, or something less x."""
+        return operation.type == "Neg" or (operation.type == "Sub" and self.flow.carried(operation) == [1])
+
+    def _turned(self, tensor: Tensor, relevance: Tensor) -> Messages:
+        """Hand on the relevance of −x, x a tensor: what lowers x speaks for it, and has the share of what raises.
+
+        As far as x is a sum, a product, or moved from there; an activation has the relevance of what it gives.
+        """
+        operation = tensor.op
+        product = self.products.get(operation.name)
+        if operation.name not in self.flow.names:
+            yield tensor, relevance
+        elif product is not None:
+            yield from self._product(product.turned_round(), relevance)
+        elif self.elementwise.is_curve(operation):
+            yield tensor, relevance
+        elif operation.type in MOVES | WINNERS and len(operation.outputs) == 1:
+            for behind, message in pulled_by_input(self.flow, operation, [relevance]):
+                yield from self._turned(behind, message)
+        elif (change := scale_and_shift(self.flow, operation)) is not None:
+            x, kept = self._scaled(operation, relevance, *change)
+            yield from [(x, kept)] if self._turns(operation) else self._turned(x, kept)
+        elif operation.type in SUMS or operation.type in ("Sub", "BiasAdd"):
+            yield from self._sum(operation, relevance, turned=True)
+        else:
+            yield tensor, relevance
+
+    def _product(self, product: Product, relevance: Tensor) -> Messages:
+        name = self._rule_of(product)
+        self._count(product.operation, name)
+        shares = self.rule.sharing(name).share(product, product.moved_back(relevance), self._box(product))
+        yield from zip(product.inputs, shares, strict=True)
+
+    def _count(self, operation: Operation, rule: Name) -> None:
+        self.counted[operation.name] = f"{operation.type}_{rule}".replace("-", "_")
 
     def _rule_of(self, product: Product) -> Name:
         own: Name = self.rule.dense if product.operation.type in DENSE else self.rule.convolution
@@ -112,11 +152,13 @@ class _Relevance:
         found = [box[product.inputs[0].name] for box in self.boxes if product.inputs[0].name in box]
         return (tf.minimum(*found), tf.maximum(*found)) if len(found) == 2 else None
 
-    def _sum(self, operation: Operation, relevance: Tensor) -> Messages:
+    def _sum(self, operation: Operation, relevance: Tensor, *, turned: bool = False) -> Messages:
         name: Name = self.rule.convolution
-        linear = Sum(operation, tuple(self.flow.carried(operation)))
-        self.counts[f"{operation.type}_{name}".replace("-", "_")] += 1
-        yield from zip(linear.inputs, self.rule.sharing(name).share(linear, relevance), strict=True)
+        linear = Sum(operation, tuple(self.flow.carried(operation)), turned)
+        self._count(operation, name)
+        shares = self.rule.sharing(name).share(linear, relevance)
+        for x, falls, share in zip(linear.inputs, linear.falls, shares, strict=True):
+            yield from self._turned(x, share) if falls else [(x, share)]
 
     def _scaled(
         self, operation: Operation, relevance: Tensor, scale: Tensor | None, shift: Tensor | None
