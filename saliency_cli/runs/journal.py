@@ -391,7 +391,7 @@ def read_items(root: Path) -> Iterator[ItemRecord]:
 
 def _paths(root: Path) -> list[Path]:
     """Return the journals of a run folder: its own, or its shards'."""
-    return [root / "items.jsonl", *sorted((root / FOLDER).glob("*.jsonl"))]
+    return [root / "items.jsonl", *sorted((root / FOLDER).glob("[!.]*.jsonl"))]
 
 
 def _lines(path: Path) -> Iterator[tuple[bytes, ItemRecord]]:

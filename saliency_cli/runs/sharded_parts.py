@@ -137,8 +137,8 @@ def is_sharded(root: Path) -> bool:
 
 
 def whole_parts(root: Path) -> list[str]:
-    """Return the names of the parts that have a marker, in the order of their making."""
-    return sorted(path.stem for path in (root / _DONE).glob("*.json")) if (root / _DONE).is_dir() else []
+    """Return the names of the parts that have a marker under its final name, in the order of their making."""
+    return sorted(path.stem for path in (root / _DONE).glob("[!.]*.json")) if (root / _DONE).is_dir() else []
 
 
 def read_marker(root: Path, name: str) -> Marker | None:

@@ -152,7 +152,7 @@ def merged(run: RunRecord, root: Path) -> RunRecord:
     `seconds` is the sum of the shards' own.
     """
     counts, flags, seconds, told = CountsRecord(), dict[str, int](), 0.0, []
-    for path in sorted((root / FOLDER).glob("*.json")):
+    for path in sorted((root / FOLDER).glob("[!.]*.json")):
         try:
             one = msgspec.json.decode(path.read_bytes(), type=RunRecord)
         except (OSError, msgspec.DecodeError):

@@ -187,13 +187,16 @@ def harm(what, part="part-00001", folder="out"):
     path = {
         "no marker": Path(folder, f"done/{part}.json"),
         "torn marker": Path(folder, f"done/{part}.json"),
+        "marker without its name": Path(folder, f"done/{part}.json"),
         "no rows": Path(folder, f"rows/{part}.jsonl.gz"),
         "torn rows": Path(folder, f"rows/{part}.jsonl.gz"),
         "other rows": Path(folder, f"rows/{part}.jsonl.gz"),
         "no maps": Path(folder, f"maps/{part}.npy"),
         "torn maps": Path(folder, f"maps/{part}.npy"),
     }[what]
-    if what.startswith("no"):
+    if what == "marker without its name":
+        path.rename(path.with_name(f".saliency-{path.name}"))
+    elif what.startswith("no"):
         path.unlink()
     elif what.startswith("torn"):
         path.write_bytes(path.read_bytes()[:-7])
@@ -201,7 +204,10 @@ def harm(what, part="part-00001", folder="out"):
         path.write_bytes(Path(folder, "rows/part-00000.jsonl.gz").read_bytes())
 
 
-HARMS = ["no marker", "torn marker", "no rows", "torn rows", "other rows", "no maps", "torn maps"]
+HARMS = [
+    "no marker", "torn marker", "marker without its name",
+    "no rows", "torn rows", "other rows", "no maps", "torn maps",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("what", HARMS)

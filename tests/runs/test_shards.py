@@ -185,6 +185,19 @@ def test_a_shard_goes_on_with_what_it_did(compute):
     assert run_json("out")["counts"] == {"ok": 7, "error": 0, "skipped": 2}
 
 
+def test_what_a_kill_left_half_written_is_no_shard(compute):
+    """As a `kill -9` between the writing of a shard's run.json and its renaming leaves it."""
+    pictures("in", 6)
+    for shard in (1, 3):
+        compute("in", out="out", shard=(shard, 3))
+    for suffix in ("json", "jsonl"):
+        first = Path(f"out/shards/1-of-3.{suffix}")
+        Path(f"out/shards/.saliency-2-of-3.{suffix}").write_bytes(first.read_bytes())
+    assert len(items("out")) == 4
+    compute("in", out="out", shard=(1, 3), overwrite=True)
+    assert [each["shard"] for each in run_json("out")["shards"]] == [1, 3]
+
+
 def test_what_failed_in_a_shard_is_tried_again(compute):
     pictures("in", 4)
     Path("in/1.png").write_text("not yet")
