@@ -50,8 +50,8 @@ demo: install ## Draw the maps of the sample pictures into out/demo
 		--class-names sample_models/shapes.txt --out out/demo --overwrite
 
 .PHONY: test test-fast test-slow faults faults-real
-test: develop ## Run the tests, the slow ones left out
-	$(PYTEST) -m 'not slow'
+test: develop ## Run the tests in two processes, the slow ones left out
+	$(PYTEST) -m 'not slow' --numprocesses 2 --dist loadfile
 
 test-fast: develop ## Run the same in parallel, up to the first failure
 	$(PYTEST) -m 'not slow' --numprocesses auto --exitfirst
