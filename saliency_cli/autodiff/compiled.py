@@ -46,7 +46,10 @@ _ROWS = ("weights", "top", "truth")
 
 @dataclass(frozen=True)
 class Facts:
-    """What tracing a model tells about one of its outputs."""
+    """What tracing a model tells about one of its outputs.
+
+    `meeting`: the first operation at which rows of a batch may meet, empty where they can't or there is one row.
+    """
 
     head: str
     logits_found: bool
@@ -370,7 +373,9 @@ class Compiled:
             stochastic=stochastic_layers(graph, tuple(traced.layers)),
             layers={path: _shape(tensor) for path, tensor in traced.layers.items()},
             folded=traced.folded,
-            meeting=meeting(Flow(tuple(named[name] for name in self.floating), logits), self.batch),
+            meeting=meeting(Flow(tuple(named[name] for name in self.floating), logits), self.batch)
+            if self.batch > 1
+            else "",
         )
 
     @property

@@ -14,7 +14,6 @@ import numpy as np
 
 from saliency_cli.differentiable import Array
 from saliency_cli.errors import SaliencyError
-from saliency_cli.models.describing import describe
 from saliency_cli.readers import Document
 from saliency_cli.records import InputSpec
 from saliency_cli.runs.checking import stacked
@@ -48,6 +47,8 @@ def unstacked(request: ComputeRequest, sources: list[Source]) -> list[Source]:
 
 def _specs(request: ComputeRequest) -> dict[str, InputSpec]:
     """Return the model's inputs as far as its file tells them."""
+    from saliency_cli.models.describing import describe  # only a plan needs it, and every start would pay
+
     path = Path(request.model)
     if not path.exists():
         return {}
